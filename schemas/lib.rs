@@ -1,0 +1,19 @@
+//! The tables of a saelake lake: their names, columns, types, partitions and sort order.
+//!
+//! Everything that must agree on a column comes from here: the Arrow schema of the writer, the check of
+//! the queries, the `*.schema` texts beside this file and the column tables of `data-layout.md`.
+//! The crate depends on nothing.
+
+mod table;
+mod tables;
+mod text;
+
+pub use table::{Column, Encoding, Partition, Table, Type, Values};
+pub use tables::{
+    ALL, attention, attention_rows, dictionaries, features, games, positions, runs, spans, steps,
+    tokens,
+};
+pub use text::{markdown, message};
+
+/// The version of the layout. A reader refuses a lake whose runs carry a higher one.
+pub const FORMAT_VERSION: i32 = 1;

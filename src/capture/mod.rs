@@ -1,0 +1,1 @@
+//! Runs the model over games and turns what it sees into rows.

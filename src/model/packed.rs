@@ -1,0 +1,32 @@
+//! Sequences of different lengths laid end to end, so that no padding exists that could influence anything.
+
+/// Token ids of several sequences, one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packed {
+    /// The ids of all sequences.
+    pub ids: Vec<u32>,
+    /// How many tokens each sequence has; sums to the number of ids.
+    pub lengths: Vec<usize>,
+}
+
+impl Packed {
+    /// Packs `sequences`.
+    pub fn new<'a>(sequences: impl IntoIterator<Item = &'a [u32]>) -> Self {
+        let mut packed = Self::default();
+        for sequence in sequences {
+            packed.ids.extend_from_slice(sequence);
+            packed.lengths.push(sequence.len());
+        }
+        packed
+    }
+
+    /// The range of packed rows that each sequence takes.
+    pub fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+        let mut start = 0;
+        self.lengths.iter().map(move |length| {
+            let range = start..start + length;
+            start = range.end;
+            range
+        })
+    }
+}
