@@ -1,1 +1,10 @@
 //! Tests of the dictionary.
+
+mod bad_input;
+mod formats;
+mod gate;
+mod goldens;
+mod raw;
+mod sparse;
+mod threshold;
+mod train;

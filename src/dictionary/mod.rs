@@ -1,5 +1,31 @@
-//! Sparse autoencoders: reading them, encoding with them, training them.
+//! Sparse autoencoders: reading them, encoding with them, checking them, training them.
+//!
+//! Whatever the file format, a dictionary becomes one form, [`Dictionary`]:
+//!
+//! ```text
+//! x ─▶ input scale ─▶ (− b_dec) ─▶ · w_enc + b_enc ─▶ activation ─▶ f ─▶ · w_dec + b_dec ─▶ × output_scale ─▶ x̂
+//! ```
+//!
+//! `x` and `x̂` are in the model's units; `f` is in the scale that SAELens and Neuronpedia report, and
+//! every threshold is kept in that scale.
 
-/// What can go wrong with a dictionary.
-#[derive(Debug, thiserror::Error)]
-pub enum DictionaryError {}
+mod canonical;
+mod encode;
+mod error;
+mod format;
+mod gate;
+mod llama_scope;
+mod saelens;
+mod saelens_config;
+mod select;
+mod sparse;
+mod sparsify;
+mod tensors;
+mod train;
+
+pub use canonical::{Activation, Dictionary, Expected, Input, Provenance};
+pub use error::DictionaryError;
+pub use format::{Format, Found, find, open};
+pub use gate::{Gauge, Implausible, Measured};
+pub use sparse::{Keep, Sparse};
+pub use train::{Parameters, Pass, Report, TrainSettings, Trained, Trainer, Written, pass, train_on};
