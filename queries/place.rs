@@ -1,0 +1,150 @@
+//! Where a question looks: a layer of a step of a game, found before anything is planned.
+
+use polars::prelude::{DataFrame, Expr, LazyFrame, SortMultipleOptions, col, lit};
+
+use crate::{QueryError, Tables, run};
+
+/// A layer of a step of a game that the lake holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Key of the game.
+    pub game: i64,
+    /// The folder that holds the game's rows of the large tables.
+    pub game_block: i32,
+    /// The step.
+    pub step: i32,
+    /// The layer.
+    pub layer: i32,
+    /// The position whose logits decide.
+    pub decision_position: i32,
+    /// Query heads of the layer, from the run that added the game.
+    pub n_heads: i32,
+}
+
+impl Place {
+    /// Finds the place. Left out, `game` is the one with the smallest key, `step` the game's first, and
+    /// `layer` the last one with features.
+    ///
+    /// # Errors
+    /// If there is no such game, step or layer, naming those that there are; if the lake lacks the run or
+    /// the attention that belongs to them, or cannot be read.
+    pub fn find(
+        tables: &Tables,
+        game: Option<i64>,
+        step: Option<i32>,
+        layer: Option<i32>,
+    ) -> Result<Self, QueryError> {
+        let (game, game_block, run_id) = find_game(tables, game)?;
+        let (step, decision_position) = find_step(tables, game, step)?;
+        let layer = find_layer(tables, (game, game_block, step), layer)?;
+        let n_heads = heads(tables, game, run_id)?;
+        let place = Self { game, game_block, step, layer, decision_position, n_heads };
+        place.check_heads(tables)?;
+        Ok(place)
+    }
+
+    /// The rows of the step in a table without partitions.
+    pub(crate) fn in_step(&self, table: LazyFrame) -> LazyFrame {
+        table.filter(equals("game", self.game).and(equals("step", self.step)))
+    }
+
+    /// The rows of the layer and step in a partitioned table.
+    pub(crate) fn in_layer(&self, table: LazyFrame) -> LazyFrame {
+        let folder = equals("game_block", self.game_block).and(equals("layer", self.layer));
+        self.in_step(table.filter(folder))
+    }
+
+    /// `attention_rows` has every head, kept weights or not, so a gap means that the lake is damaged.
+    fn check_heads(&self, tables: &Tables) -> Result<(), QueryError> {
+        let rows = self.in_layer(tables.attention_rows()).filter(equals("query", self.decision_position));
+        let found = run(rows.select([col("head")]))?.height();
+        if usize::try_from(self.n_heads) == Ok(found) {
+            return Ok(());
+        }
+        Err(QueryError::MissingHeads {
+            game: self.game,
+            step: self.step,
+            layer: self.layer,
+            expected: self.n_heads,
+            found,
+        })
+    }
+}
+
+fn find_game(tables: &Tables, game: Option<i64>) -> Result<(i64, i32, String), QueryError> {
+    let asked = first(filtered(tables.games(), "game", game), "game")?;
+    if let Some(found) = asked.column("game")?.i64()?.get(0) {
+        let block = asked.column("game_block")?.i32()?.get(0).unwrap_or_default();
+        let run = asked.column("run")?.str()?.get(0).unwrap_or_default();
+        return Ok((found, block, run.to_owned()));
+    }
+    let Some(game) = game else { return Err(QueryError::NoGames) };
+    let games = run(distinct(tables.games(), "game"))?;
+    let games = games.column("game")?.i64()?.iter().flatten().collect::<Vec<_>>();
+    Err(if games.is_empty() { QueryError::NoGames } else { QueryError::UnknownGame { game, games } })
+}
+
+fn find_step(tables: &Tables, game: i64, step: Option<i32>) -> Result<(i32, i32), QueryError> {
+    let of_game = tables.steps().filter(equals("game", game));
+    let asked = first(filtered(of_game.clone(), "step", step), "step")?;
+    if let Some(found) = asked.column("step")?.i32()?.get(0) {
+        let decision = asked.column("decision_position")?.i32()?.get(0).unwrap_or_default();
+        return Ok((found, decision));
+    }
+    let steps = integers(of_game, "step")?;
+    match step {
+        Some(step) if !steps.is_empty() => Err(QueryError::UnknownStep { game, step, steps }),
+        _ => Err(QueryError::NoSteps { game }),
+    }
+}
+
+fn find_layer(
+    tables: &Tables,
+    (game, game_block, step): (i64, i32, i32),
+    layer: Option<i32>,
+) -> Result<i32, QueryError> {
+    let folder = tables.positions().filter(equals("game_block", game_block));
+    let of_step = folder.filter(equals("game", game).and(equals("step", step)));
+    // Asked first with the filter, so that the files of other layers are not opened.
+    let found = integers(filtered(of_step.clone(), "layer", layer), "layer")?;
+    if let Some(last) = found.last() {
+        return Ok(*last);
+    }
+    let layers = integers(of_step, "layer")?;
+    match layer {
+        Some(layer) if !layers.is_empty() => Err(QueryError::UnknownLayer { game, step, layer, layers }),
+        _ => Err(QueryError::NoFeatures { game, step }),
+    }
+}
+
+fn heads(tables: &Tables, game: i64, run_id: String) -> Result<i32, QueryError> {
+    let found = run(tables.runs().filter(col("run").eq(lit(run_id.clone()))).select([col("n_heads")]))?;
+    let heads = found.column("n_heads")?.i32()?.get(0);
+    heads.ok_or(QueryError::UnknownRun { game, run: run_id })
+}
+
+fn equals<T: polars::prelude::Literal>(column: &str, value: T) -> Expr {
+    col(column).eq(lit(value))
+}
+
+fn filtered<T: polars::prelude::Literal>(table: LazyFrame, column: &str, value: Option<T>) -> LazyFrame {
+    match value {
+        Some(value) => table.filter(equals(column, value)),
+        None => table,
+    }
+}
+
+/// The row with the smallest value of `column`.
+fn first(table: LazyFrame, column: &str) -> Result<DataFrame, QueryError> {
+    run(table.sort([column], SortMultipleOptions::default()).limit(1))
+}
+
+/// The values of `column`, each once, ascending.
+fn distinct(table: LazyFrame, column: &str) -> LazyFrame {
+    table.select([col(column)]).group_by([col(column)]).agg([]).sort([column], SortMultipleOptions::default())
+}
+
+fn integers(table: LazyFrame, column: &str) -> Result<Vec<i32>, QueryError> {
+    let values = run(distinct(table, column))?;
+    Ok(values.column(column)?.i32()?.iter().flatten().collect::<Vec<_>>())
+}
