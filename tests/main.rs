@@ -7,4 +7,5 @@ mod game;
 mod lake;
 mod model;
 mod queries;
+mod tidy;
 mod tokens;
