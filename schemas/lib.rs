@@ -8,7 +8,7 @@ mod table;
 mod tables;
 mod text;
 
-pub use table::{Column, Encoding, Partition, Table, Type, Values};
+pub use table::{Column, Encoding, Partition, Table, Type, Uneven, Values};
 pub use tables::{
     ALL, attention, attention_rows, dictionaries, features, games, positions, runs, spans, steps,
     tokens,

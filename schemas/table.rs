@@ -59,7 +59,7 @@ pub struct Table {
     pub about: &'static str,
     /// The folders between the table and its files, outermost first.
     pub partition: &'static [Partition],
-    /// The columns that rows of a file are sorted by.
+    /// The columns that rows of a file are sorted by. Together they name a row: no two rows agree in all.
     pub sort: &'static [&'static str],
     /// The columns of its files, in order.
     pub columns: &'static [Column],
@@ -96,11 +96,53 @@ pub enum Values {
     Boolean(Vec<bool>),
 }
 
+impl Values {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Int32(cells) => cells.len(),
+            Self::MaybeInt32(cells) => cells.len(),
+            Self::Int64(cells) => cells.len(),
+            Self::Float32(cells) => cells.len(),
+            Self::MaybeFloat32(cells) => cells.len(),
+            Self::Utf8(cells) => cells.len(),
+            Self::MaybeUtf8(cells) => cells.len(),
+            Self::MaybeBoolean(cells) => cells.len(),
+            Self::Boolean(cells) => cells.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The columns of some rows differ in length, which would shear rows apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uneven {
+    /// The table.
+    pub table: &'static str,
+    /// Every column with its length.
+    pub lengths: Vec<(&'static str, usize)>,
+}
+
+impl std::fmt::Display for Uneven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "columns of `{}` differ in length: {:?}", self.table, self.lengths)
+    }
+}
+
+impl std::error::Error for Uneven {}
+
 /// A Rust type that a column can hold.
 pub(crate) trait Cell: Sized {
     const TYPE: Type;
     const NULLABLE: bool;
     fn values(cells: Vec<Self>) -> Values;
+    fn cells(values: Values) -> Option<Vec<Self>>;
 }
 
 macro_rules! cells {
@@ -110,6 +152,9 @@ macro_rules! cells {
             const NULLABLE: bool = $nullable;
             fn values(cells: Vec<Self>) -> Values {
                 Values::$values(cells)
+            }
+            fn cells(values: Values) -> Option<Vec<Self>> {
+                if let Values::$values(cells) = values { Some(cells) } else { None }
             }
         }
     )*};
@@ -138,7 +183,7 @@ macro_rules! table {
     ) => {
         $(#[doc = $about])*
         pub mod $name {
-            use crate::table::{Cell, Column, Encoding, Table, Values};
+            use crate::table::{Cell, Column, Encoding, Table, Uneven, Values};
 
             /// The table's description.
             pub const TABLE: Table = Table {
@@ -196,16 +241,49 @@ macro_rules! table {
 
                 /// The values of every column, in the order of the table.
                 ///
+                /// # Errors
+                /// If the columns differ in length.
+                pub fn try_into_values(self) -> Result<Vec<Values>, Uneven> {
+                    let lengths = self.columns_len();
+                    if lengths.iter().any(|length| *length != lengths[0]) {
+                        let names = TABLE.columns.iter().map(|column| column.name);
+                        return Err(Uneven { table: TABLE.name, lengths: names.zip(lengths).collect() });
+                    }
+                    Ok(vec![$(<$ty as Cell>::values(self.$column)),*])
+                }
+
+                /// The values of every column, in the order of the table.
+                ///
                 /// # Panics
                 /// If the columns differ in length, which would shear rows apart.
                 #[must_use]
                 pub fn into_values(self) -> Vec<Values> {
-                    let lengths = self.columns_len();
-                    assert!(
-                        lengths.iter().all(|length| *length == lengths[0]),
-                        "columns of `{}` differ in length: {lengths:?}", TABLE.name,
-                    );
-                    vec![$(<$ty as Cell>::values(self.$column)),*]
+                    self.try_into_values().unwrap_or_else(|uneven| panic!("{uneven}"))
+                }
+
+                /// The rows whose columns, in the order of the table, are `values`; none if a column
+                /// is missing or of another type.
+                #[must_use]
+                pub fn from_values(values: Vec<Values>) -> Option<Self> {
+                    let mut values = values.into_iter();
+                    let rows = Self { $($column: <$ty as Cell>::cells(values.next()?)?,)* };
+                    values.next().is_none().then_some(rows)
+                }
+
+                /// The rows one by one, as far as the shortest column goes.
+                #[must_use]
+                pub fn into_rows(self) -> Vec<Row> {
+                    $(let mut $column = self.$column.into_iter();)*
+                    let next = || Some(Row { $($column: $column.next()?,)* });
+                    std::iter::from_fn(next).collect()
+                }
+            }
+
+            impl FromIterator<Row> for Rows {
+                fn from_iter<I: IntoIterator<Item = Row>>(rows: I) -> Self {
+                    let mut all = Self::default();
+                    rows.into_iter().for_each(|row| all.push(row));
+                    all
                 }
             }
         }

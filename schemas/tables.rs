@@ -124,7 +124,7 @@ table! {
 
 table! {
     /// One row per named span of a step's text.
-    spans partition [] sort [game, step, position_start, name] {
+    spans partition [] sort [game, step, position_start, name, byte_start, byte_end] {
         game: i64, Dictionary, "key of the game";
         step: i32, Dictionary, "step of the game";
         name: String, Dictionary, "name of the span, such as `balance` or `history[3]`";
