@@ -108,7 +108,7 @@ impl Games {
         let (prompt, metric) = record.into_prompt()?;
         game.steps.push(PromptStep { step, prompt, metric, line: line_number });
         let key = game.key;
-        metadata.map_or(Ok(()), |metadata| self.describe(key, metadata, line_number))
+        metadata.map_or(Ok(()), |metadata| self.describe(key, &metadata, line_number))
     }
 
     /// The game of that name, made if it is new.
@@ -124,10 +124,10 @@ impl Games {
     }
 
     /// Notes the metadata of a game, which may be given again if they are the same.
-    fn describe(&mut self, key: i64, metadata: String, line: usize) -> Result<(), RecordError> {
+    fn describe(&mut self, key: i64, metadata: &str, line: usize) -> Result<(), RecordError> {
         let first = *self.metadata_lines.entry(key).or_insert(line);
         let game = &mut self.list[self.places[&key]];
-        if *game.metadata.get_or_insert_with(|| metadata.clone()) == metadata {
+        if *game.metadata.get_or_insert_with(|| metadata.to_owned()) == metadata {
             Ok(())
         } else {
             Err(RecordError::Metadata { game: game.id.clone(), first })

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// A stream of random numbers: ChaCha with 8 rounds, the seed as its key (little-endian, then zeros), and the
+/// A stream of random numbers: `ChaCha8`, with the seed as its key (little-endian, then zeros), and the
 /// game and purpose as its stream number.
 #[derive(Clone, Debug)]
 pub struct Stream(ChaCha8Rng);
