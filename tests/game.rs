@@ -456,6 +456,17 @@ fn bad_prompts_files_name_the_line() {
 }
 
 #[test]
+fn games_of_one_key_are_refused() {
+    // Found by trying g0, g1, ...: the first 52 bits of their SHA-256 are the same.
+    let (one, other) = ("g30726111", "g85354191");
+    assert_eq!((prompt_key(one), prompt_key(other)), (4_819_349_557_258_792, 4_819_349_557_258_792));
+    let record = |game| format!(r#"{{"game": "{game}", "text": "x"}}"#);
+    let error = read(format!("{}\n{}\n{}", record(one), record(one), record(other))).unwrap_err();
+    let shown = error.to_string();
+    assert!(shown.contains("line 3: the games `g85354191` and `g30726111` have the same key"), "{shown}");
+}
+
+#[test]
 fn prompts_files_that_are_no_such_thing_are_refused() {
     for empty in ["", "\n  \n\r\n"] {
         let error = read(empty).unwrap_err();
