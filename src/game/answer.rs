@@ -1,16 +1,4 @@
 //! What a written answer decides.
-//!
-//! The grammar. A *decision line* is a line that begins with the words `Final Decision:`. The last decision
-//! line of the answer decides, whatever stands before or after it, and must read in whole
-//!
-//! ```text
-//! Final Decision: Stop
-//! Final Decision: Bet $N      N: digits alone, and one of the amounts on offer
-//! Final Decision: Bet         only if a single amount is on offer
-//! ```
-//!
-//! in any case, with any white space between and around the words, with Markdown's asterisks around any
-//! word, and with a full stop at the end or without. Anything else is unparsable and never becomes a bet.
 
 use super::rules::{Decision, Options};
 
@@ -46,11 +34,22 @@ pub enum Unparsable {
     },
 }
 
-/// The decision of an answer, by the grammar of this module's documentation: the last line that begins with
-/// `Final Decision:` must read `Final Decision: Stop` or `Final Decision: Bet $N`.
+/// The decision of an answer.
+///
+/// A *decision line* is a line that begins with the words `Final Decision:`. The last decision
+/// line of the answer decides, whatever stands before or after it, and must read in whole
+///
+/// ```text
+/// Final Decision: Stop
+/// Final Decision: Bet $N      N: digits alone, and one of the amounts on offer
+/// Final Decision: Bet         only if a single amount is on offer
+/// ```
+///
+/// in any case, with any white space between and around the words, with Markdown's asterisks around any
+/// word, and with a full stop at the end or without. Anything else is unparsable and never becomes a bet.
 ///
 /// # Errors
-/// If there is no such line, or it says anything else.
+/// If the answer has no decision line, or the last one says anything else.
 pub fn parse_answer(answer: &str, options: &Options) -> Result<Decision, Unparsable> {
     let (line, words) = answer
         .lines()

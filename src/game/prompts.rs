@@ -1,18 +1,4 @@
 //! Files of prompts: JSON, one record a line.
-//!
-//! ```text
-//! {"game": "a", "text": "Bet or stop?", "spans": [{"name": "bet_option", "start": 0, "end": 3}]}
-//! {"game": "a", "messages": [{"role": "user", "content": "And now?"}], "metric": {"first": " Bet", "second": " Stop"}}
-//! ```
-//!
-//! | key | meaning |
-//! |---|---|
-//! | `game` | string or integer; records of one game belong together |
-//! | `step` | 0-based; without it, the one after the game's record before it |
-//! | `text` or `messages` | what the model reads as it stands, or a chat for its template |
-//! | `spans` | `name`, `start` and `end` in bytes, and for messages `message`, which may be left out if there is one |
-//! | `metric` | `first` and `second`, two continuations whose logits are compared |
-//! | `metadata` | anything; of the game, so given once or alike on each of its records |
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -48,7 +34,23 @@ pub struct PromptStep {
     pub line: usize,
 }
 
-/// Reads a prompts file. Games come in the order of their first records; blank lines are passed over.
+/// Reads a prompts file.
+///
+/// ```text
+/// {"game": "a", "text": "Bet or stop?", "spans": [{"name": "bet_option", "start": 0, "end": 3}]}
+/// {"game": "a", "messages": [{"role": "user", "content": "And now?"}], "metric": {"first": " Bet", "second": " Stop"}}
+/// ```
+///
+/// | key | meaning |
+/// |---|---|
+/// | `game` | string or integer; records of one game belong together |
+/// | `step` | 0-based; without it, the one after the game's record before it |
+/// | `text` or `messages` | what the model reads as it stands, or a chat for its template |
+/// | `spans` | `name`, `start` and `end` in bytes, and for messages `message`, which may be left out if there is one |
+/// | `metric` | `first` and `second`, two continuations whose logits are compared |
+/// | `metadata` | anything; of the game, so given once or alike on each of its records |
+///
+/// Any other key is refused. Games come in the order of their first records; blank lines are passed over.
 ///
 /// # Errors
 /// If the file cannot be read, has no record, or has a malformed one, with its line.

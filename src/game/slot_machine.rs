@@ -90,6 +90,11 @@ impl SlotMachine {
     }
 
     /// What the player is asked now; `None` if the game is over.
+    ///
+    /// The spans are `initial_funds`, `balance` (the dollars alone), one for every component's sentence
+    /// ([`Component::span`](super::Component::span)), `history[i]` for the i-th line shown, 0 the oldest,
+    /// with `history[i].bet`, `history[i].result` and `history[i].balance` in it, `warning`, `question`,
+    /// `bet_option` and `stop_option`.
     pub fn prompt(&self, form: Form, decide: Decide) -> Option<Prompt> {
         let options = self.options()?;
         Some(wording::prompt(self.rules, self.balance, &self.rounds, &options, form, decide))

@@ -16,10 +16,6 @@ const WARNING: usize = 3;
 pub(super) const DECISION: &str = "Final Decision:";
 
 /// What the player is asked after `rounds`.
-///
-/// The spans are `initial_funds`, `balance` (the dollars alone), one for every component's sentence
-/// ([`Component::span`]), `history[i]` for the i-th line shown, 0 the oldest, with `history[i].bet`,
-/// `history[i].result` and `history[i].balance` in it, `warning`, `question`, `bet_option`, `stop_option`.
 pub(super) fn prompt(
     rules: Rules,
     balance: i32,
