@@ -28,4 +28,7 @@ pub use error::DictionaryError;
 pub use format::{Format, Found, find, open};
 pub use gate::{Gauge, Implausible, Measured};
 pub use sparse::{Keep, Sparse};
-pub use train::{Parameters, Pass, Report, TrainSettings, Trained, Trainer, Written, pass, train_on};
+pub use train::{
+    AUXILIARY_WEIGHT, Parameters, Pass, Report, TrainSettings, Trained, Trainer, Written, pass, revive,
+    train_on,
+};

@@ -1,76 +1,121 @@
 //! The training: its gradients, and what comes out of it.
 
 use burn::tensor::Device;
-use saelake::dictionary::{DictionaryError, Parameters, TrainSettings, open, pass, train_on};
+use saelake::dictionary::{
+    AUXILIARY_WEIGHT, DictionaryError, Parameters, TrainSettings, open, pass, revive, train_on,
+};
 use saelake::model::Hook;
 use tempfile::tempdir;
 
 use super::raw::{Random, into, numbers, tensor};
 use crate::support::relative_error;
 
-/// The loss in f64 with the features that fire given.
+const WIDTH: usize = 6;
+const FEATURES: usize = 10;
+const ROWS: usize = 5;
+/// The loss is of degree 4 in the parameters: the differences err by the square of this, and by f64's 1e-16
+/// divided by it.
+const STEP: f64 = 1e-5;
+/// An f32 gradient sums a few dozen products.
+const RELATIVE: f64 = 1e-5;
+
+/// Encoder, its bias, decoder, its bias.
+type Wide = [Vec<f64>; 4];
+
+/// The mean over rows of `‖f · w_dec [+ b_dec] − target‖²` in f64, with the features that fire given.
 struct Loss {
     x: Vec<f64>,
+    target: Vec<f64>,
     fires: Vec<bool>,
-    rows: usize,
+    has_bias: bool,
 }
 
 impl Loss {
-    fn of(&self, [w_enc, b_enc, w_dec, b_dec]: &[Vec<f64>; 4]) -> f64 {
-        let features = b_enc.len();
-        let row_loss = |(row, x): (usize, &[f64])| {
-            let a = into(x, w_enc);
-            let f: Vec<f64> = (0..features)
-                .map(|i| if self.fires[row * features + i] { a[i] + b_enc[i] } else { 0.0 })
-                .collect();
+    fn of(&self, [w_enc, b_enc, w_dec, b_dec]: &Wide) -> f64 {
+        let row_loss = |row: usize| {
+            let a = into(&self.x[row * WIDTH..][..WIDTH], w_enc);
+            let fires = &self.fires[row * FEATURES..];
+            let f: Vec<f64> = (0..FEATURES).map(|i| if fires[i] { a[i] + b_enc[i] } else { 0.0 }).collect();
             let x_hat = into(&f, w_dec);
-            x_hat.iter().zip(b_dec).zip(x).map(|((x_hat, b), x)| (x_hat + b - x).powi(2)).sum::<f64>()
+            let target = &self.target[row * WIDTH..];
+            let bias = |i: usize| if self.has_bias { b_dec[i] } else { 0.0 };
+            (0..WIDTH).map(|i| (x_hat[i] + bias(i) - target[i]).powi(2)).sum::<f64>()
         };
-        self.x.chunks(self.x.len() / self.rows).enumerate().map(row_loss).sum::<f64>() / self.rows as f64
+        (0..ROWS).map(row_loss).sum::<f64>() / ROWS as f64
+    }
+
+    /// The largest relative error of `gradients` against `weight` times central differences.
+    fn error(&self, at: &Wide, gradients: Parameters, weight: f64) -> f64 {
+        let Parameters { w_enc, b_enc, w_dec, b_dec } = gradients;
+        let of = |(which, gradient): (usize, _)| {
+            let difference = |i: usize| {
+                let moved = |by: f64| {
+                    let mut moved = at.clone();
+                    moved[which][i] += by;
+                    self.of(&moved)
+                };
+                (weight * (moved(STEP) - moved(-STEP)) / (2.0 * STEP)) as f32
+            };
+            relative_error(&numbers(gradient), &(0..at[which].len()).map(difference).collect::<Vec<f32>>())
+        };
+        [w_enc, b_enc, w_dec, b_dec].into_iter().enumerate().map(of).fold(0.0, f64::max)
     }
 }
 
-#[test]
-fn gradients_agree_with_central_differences() {
-    const D_IN: usize = 6;
-    const FEATURES: usize = 10;
-    const ROWS: usize = 5;
-    const K: usize = 3;
-    /// The loss is of degree 4 in the parameters: the differences err by STEP² and by f64's 1e-16 / STEP.
-    const STEP: f64 = 1e-5;
+fn parameters() -> (Vec<f32>, Parameters, Wide) {
     let mut random = Random::new(4);
-    let x = random.normals(ROWS * D_IN, 1.0);
-    let shapes = [D_IN * FEATURES, FEATURES, FEATURES * D_IN, D_IN];
+    let x = random.normals(ROWS * WIDTH, 1.0);
+    let shapes = [WIDTH * FEATURES, FEATURES, FEATURES * WIDTH, WIDTH];
     let values = shapes.map(|count| random.normals(count, 0.5));
     let parameters = Parameters {
         w_enc: tensor(&values[0], FEATURES),
         b_enc: tensor(&values[1], FEATURES),
-        w_dec: tensor(&values[2], D_IN),
-        b_dec: tensor(&values[3], D_IN),
+        w_dec: tensor(&values[2], WIDTH),
+        b_dec: tensor(&values[3], WIDTH),
     };
-    let pass = pass(&parameters, &tensor(&x, D_IN), K);
+    (x, parameters, values.map(|values| wide(&values)))
+}
+
+fn wide(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().map(|x| f64::from(*x)).collect()
+}
+
+#[test]
+fn gradients_agree_with_central_differences() {
+    const K: usize = 3;
+    let (x, parameters, values) = parameters();
+    let pass = pass(&parameters, &tensor(&x, WIDTH), K);
     let fires: Vec<bool> = numbers(pass.f).iter().map(|f| *f > 0.0).collect();
     assert!(fires.chunks(FEATURES).all(|row| row.iter().filter(|fires| **fires).count() <= K));
     assert!(fires.iter().filter(|fires| **fires).count() > ROWS, "too little fires");
+    let loss = Loss { x: wide(&x), target: wide(&x), fires, has_bias: true };
+    let error = loss.error(&values, pass.gradients, 1.0);
+    assert!(error < RELATIVE, "{error}");
+}
 
-    let loss = Loss { x: x.iter().map(|x| f64::from(*x)).collect(), fires, rows: ROWS };
-    let wide = values.map(|values| values.into_iter().map(f64::from).collect::<Vec<f64>>());
-    let gradients = [pass.gradients.w_enc, pass.gradients.b_enc, pass.gradients.w_dec, pass.gradients.b_dec];
-    for (which, gradient) in gradients.into_iter().enumerate() {
-        let differences: Vec<f32> = (0..wide[which].len())
-            .map(|at| {
-                let moved = |by: f64| {
-                    let mut moved = wide.clone();
-                    moved[which][at] += by;
-                    loss.of(&moved)
-                };
-                ((moved(STEP) - moved(-STEP)) / (2.0 * STEP)) as f32
-            })
-            .collect();
-        let error = relative_error(&numbers(gradient), &differences);
-        // The f32 gradient sums a few dozen products.
-        assert!(error < 1e-5, "parameter {which}: {error}");
+#[test]
+fn gradients_of_the_auxiliary_loss_agree_with_central_differences() {
+    let dead = [2, 5, 6, 9];
+    let (x, parameters, values) = parameters();
+    let x_tensor = tensor(&x, WIDTH);
+    let mut pass = pass(&parameters, &x_tensor, 2);
+    // Only what the auxiliary loss adds is wanted.
+    pass.gradients = parameters.zeros_like();
+    revive(&parameters, &mut pass, &x_tensor, &dead);
+
+    // The d_in / 2 = 3 largest positive pre-activations among the dead.
+    let mut fires = vec![false; ROWS * FEATURES];
+    for row in 0..ROWS {
+        let a = into(&wide(&x[row * WIDTH..][..WIDTH]), &values[0]);
+        let mut a: Vec<(f64, usize)> = dead.iter().map(|i| (a[*i] + values[1][*i], *i)).collect();
+        a.sort_by(|a, b| b.0.total_cmp(&a.0));
+        a.iter().take(3).filter(|(a, _)| *a > 0.0).for_each(|(_, i)| fires[row * FEATURES + i] = true);
     }
+    assert!(fires.iter().filter(|fires| **fires).count() > ROWS, "too little fires");
+    let target = wide(&numbers(pass.error)).into_iter().map(|error| -error).collect();
+    let loss = Loss { x: wide(&x), target, fires, has_bias: false };
+    let error = loss.error(&values, pass.gradients, AUXILIARY_WEIGHT);
+    assert!(error < RELATIVE, "{error}");
 }
 
 const D_IN: usize = 32;
@@ -154,6 +199,22 @@ fn two_trainings_are_identical_and_the_seed_matters() {
     };
     assert!(run(1) == run(1));
     assert!(run(1) != run(2));
+}
+
+/// With eight times as many features as there are directions, most random ones die before they find one.
+#[test]
+fn dead_features_come_back_to_what_is_left_over() {
+    let device = Device::flex();
+    let (rows, held_out) = (planted(4_000, 5), planted(1_000, 6));
+    let explained = |dead_after| {
+        let settings = TrainSettings { features: 512, k: 3, dead_after, ..settings() };
+        let dir = tempdir().unwrap();
+        let trained = train_on(&rows, D_IN, settings, &device, |_, _| ()).unwrap();
+        let written = trained.write(dir.path(), Hook::resid_post(1), "tiny", "", &held_out, &device).unwrap();
+        written.report.explained_variance
+    };
+    let (with, without) = (explained(1_000), explained(usize::MAX));
+    assert!(with > without + 0.2, "{with} with the auxiliary loss, {without} without");
 }
 
 #[test]

@@ -25,9 +25,12 @@ pub(crate) fn threshold(dictionary: &Dictionary, x: &Tensor<2>, k: usize) -> Res
         for row in f.chunks_exact(dictionary.d_sae) {
             contributions.append(&mut positives(row, Some(&lengths)));
         }
-        // What is not among the n × k largest so far will never be.
-        largest(&mut contributions, n * k + 1);
+        // What is not among the n × k + 1 largest so far will never be.
+        if contributions.len() > 2 * (n * k + 1) {
+            largest(&mut contributions, n * k + 1);
+        }
     }
+    largest(&mut contributions, n * k + 1);
     if contributions.len() <= n * k {
         return Ok(0.0);
     }

@@ -16,16 +16,15 @@ pub struct TrainSettings {
     /// Adam's step size at its height. It rises over the first [`WARMUP`] of the steps and falls to 0 over the
     /// last [`DECAY`].
     pub learning_rate: f64,
-    /// A feature that has not fired for so many rows is seeded again.
+    /// A feature that has not fired for so many rows is dead, and brought back.
     pub dead_after: usize,
-    /// Seeds the first weights, the order of the rows, and what dead features become.
+    /// Seeds the first weights and the order of the rows.
     pub seed: u64,
 }
 
 /// Share of the steps over which the step size rises.
 pub const WARMUP: f64 = 0.05;
-/// Share of the steps over which the step size falls. No feature is seeded again in them, so that every one
-/// has had time to settle.
+/// Share of the steps over which the step size falls.
 pub const DECAY: f64 = 0.2;
 
 impl Default for TrainSettings {
@@ -70,10 +69,5 @@ impl TrainSettings {
         let rising = done / (all * WARMUP).max(1.0);
         let falling = (all - done + 1.0) / (all * DECAY).max(1.0);
         self.learning_rate * rising.min(falling).min(1.0)
-    }
-
-    /// Whether dead features may still be seeded again at `step`.
-    pub(crate) fn may_revive(&self, step: usize) -> bool {
-        (step as f64) < self.steps as f64 * (1.0 - DECAY)
     }
 }

@@ -5,18 +5,17 @@ use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::adam::{Adam, replace};
+use super::auxiliary::revive;
 use super::gradients::{Parameters, pass};
-use super::revive::{Silence, revive};
 use super::settings::TrainSettings;
+use super::silence::Silence;
 use super::trained::Trained;
 use crate::dictionary::encode::norm;
 use crate::dictionary::error::DictionaryError;
 use crate::dictionary::tensors::{matrix, row_norms, transpose, vector};
 
-/// How often dead features are looked for.
-const REVIVE_EVERY: usize = 50;
-/// Size of the encoder's columns at the start, as a share of the decoder's rows.
-const ENCODER_SIZE: f32 = 1.0;
+/// How many rows the threshold is calibrated on at most, as many as Llama Scope took.
+const CALIBRATION_ROWS: usize = 32_768;
 
 /// A training under way.
 pub struct Trainer {
@@ -24,12 +23,10 @@ pub struct Trainer {
     parameters: Parameters,
     adam: Adam,
     silence: Silence,
-    random: ChaCha8Rng,
     /// Brings a row to the average norm `sqrt(d_in)`.
     scale: f32,
     average_norm: f32,
     steps: usize,
-    revived: usize,
 }
 
 impl Trainer {
@@ -58,7 +55,7 @@ impl Trainer {
         let parameters = first_parameters(&mean(sample, d_in), scale, settings.features, &mut random, device);
         let adam = Adam::new(&parameters);
         let silence = Silence::new(settings.features);
-        Ok(Self { settings, parameters, adam, silence, random, scale, average_norm, steps: 0, revived: 0 })
+        Ok(Self { settings, parameters, adam, silence, scale, average_norm, steps: 0 })
     }
 
     /// Takes one step on `batch: [n, d_in]`, in the model's units, and gives the share of the batch's sum of
@@ -70,6 +67,7 @@ impl Trainer {
         let x = batch * self.scale;
         let mut pass = pass(&self.parameters, &x, self.settings.k);
         self.silence.note(&pass.f)?;
+        revive(&self.parameters, &mut pass, &x, &self.silence.dead(self.settings.dead_after));
         // Only what turns a unit row matters; what would lengthen it is taken off the gradient.
         let along = (pass.gradients.w_dec.clone() * self.parameters.w_dec.clone()).sum_dim(1);
         replace(&mut pass.gradients.w_dec, |gradient| gradient - self.parameters.w_dec.clone() * along);
@@ -79,19 +77,12 @@ impl Trainer {
         self.adam.step(&mut self.parameters, gradients, self.settings.rate(self.steps));
         replace(&mut self.parameters.w_dec, unit_rows);
         self.steps += 1;
-        if self.steps.is_multiple_of(REVIVE_EVERY) && self.settings.may_revive(self.steps) {
-            let dead = self.silence.take_dead(self.settings.dead_after);
-            if !dead.is_empty() {
-                revive(&mut self.parameters, &mut self.adam, &dead, &pass, &mut self.random);
-            }
-            self.revived += dead.len();
-        }
         Ok(unexplained.try_into_data_as::<f32>()?.iter::<f64>().sum())
     }
 
-    /// How often a dead feature has been seeded again.
-    pub fn revived(&self) -> usize {
-        self.revived
+    /// How many features have not fired for `dead_after` rows.
+    pub fn dead(&self) -> usize {
+        self.silence.dead(self.settings.dead_after).len()
     }
 
     /// Ends the training: rounds the weights to bf16, as they will be written, and chooses the threshold so
@@ -134,7 +125,11 @@ pub fn train_on(
         }
         progress(step, trainer.step(matrix(batch, [settings.batch, d_in], device))?);
     }
-    trainer.finish(rows)
+    order.shuffle(&mut random);
+    order.truncate(CALIBRATION_ROWS);
+    let calibration: Vec<f32> =
+        order.iter().flat_map(|row| &rows[row * d_in..(row + 1) * d_in]).copied().collect();
+    trainer.finish(&calibration)
 }
 
 fn first_parameters(
@@ -150,10 +145,8 @@ fn first_parameters(
         let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
         row.iter_mut().for_each(|x| *x /= norm);
     }
-    let mut w_enc = transpose(&w_dec, features, d_in);
-    w_enc.iter_mut().for_each(|x| *x *= ENCODER_SIZE);
     let b_dec: Tensor<2> = vector(mean.iter().map(|x| x * scale).collect(), device).unsqueeze();
-    let w_enc = matrix(w_enc, [d_in, features], device);
+    let w_enc = matrix(transpose(&w_dec, features, d_in), [d_in, features], device);
     Parameters {
         b_enc: -b_dec.clone().matmul(w_enc.clone()),
         w_enc,
