@@ -29,6 +29,6 @@ pub use format::{Format, Found, find, open};
 pub use gate::{Gauge, Implausible, Measured};
 pub use sparse::{Keep, Sparse};
 pub use train::{
-    AUXILIARY_WEIGHT, Parameters, Pass, Report, TrainSettings, Trained, Trainer, Written, pass, revive,
-    train_on,
+    AUXILIARY_WEIGHT, Parameters, Pass, Report, TrainSettings, Trained, Trainer, Written, pass, pass_plain,
+    revive, train_on,
 };

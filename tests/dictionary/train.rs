@@ -2,12 +2,12 @@
 
 use burn::tensor::Device;
 use saelake::dictionary::{
-    AUXILIARY_WEIGHT, DictionaryError, Parameters, TrainSettings, open, pass, revive, train_on,
+    AUXILIARY_WEIGHT, DictionaryError, Parameters, TrainSettings, open, pass, pass_plain, revive, train_on,
 };
 use saelake::model::Hook;
 use tempfile::tempdir;
 
-use super::raw::{Random, into, numbers, tensor};
+use super::raw::{Random, into, numbers, tensor, times};
 use crate::support::relative_error;
 
 const WIDTH: usize = 6;
@@ -33,7 +33,7 @@ struct Loss {
 impl Loss {
     fn of(&self, [w_enc, b_enc, w_dec, b_dec]: &Wide) -> f64 {
         let row_loss = |row: usize| {
-            let a = into(&self.x[row * WIDTH..][..WIDTH], w_enc);
+            let a = times(w_enc, &self.x[row * WIDTH..][..WIDTH]);
             let fires = &self.fires[row * FEATURES..];
             let f: Vec<f64> = (0..FEATURES).map(|i| if fires[i] { a[i] + b_enc[i] } else { 0.0 }).collect();
             let x_hat = into(&f, w_dec);
@@ -68,7 +68,7 @@ fn parameters() -> (Vec<f32>, Parameters, Wide) {
     let shapes = [WIDTH * FEATURES, FEATURES, FEATURES * WIDTH, WIDTH];
     let values = shapes.map(|count| random.normals(count, 0.5));
     let parameters = Parameters {
-        w_enc: tensor(&values[0], FEATURES),
+        w_enc: tensor(&values[0], WIDTH),
         b_enc: tensor(&values[1], FEATURES),
         w_dec: tensor(&values[2], WIDTH),
         b_dec: tensor(&values[3], WIDTH),
@@ -84,13 +84,47 @@ fn wide(numbers: &[f32]) -> Vec<f64> {
 fn gradients_agree_with_central_differences() {
     const K: usize = 3;
     let (x, parameters, values) = parameters();
-    let pass = pass(&parameters, &tensor(&x, WIDTH), K);
-    let fires: Vec<bool> = numbers(pass.f).iter().map(|f| *f > 0.0).collect();
-    assert!(fires.chunks(FEATURES).all(|row| row.iter().filter(|fires| **fires).count() <= K));
-    assert!(fires.iter().filter(|fires| **fires).count() > ROWS, "too little fires");
-    let loss = Loss { x: wide(&x), target: wide(&x), fires, has_bias: true };
-    let error = loss.error(&values, pass.gradients, 1.0);
-    assert!(error < RELATIVE, "{error}");
+    for pass in [pass, pass_plain] {
+        let pass = pass(&parameters, &tensor(&x, WIDTH), K).unwrap();
+        let fires: Vec<bool> = numbers(pass.f).iter().map(|f| *f > 0.0).collect();
+        assert!(fires.chunks(FEATURES).all(|row| row.iter().filter(|fires| **fires).count() <= K));
+        assert!(fires.iter().filter(|fires| **fires).count() > ROWS, "too little fires");
+        let any: Vec<bool> = (0..FEATURES).map(|i| (0..ROWS).any(|row| fires[row * FEATURES + i])).collect();
+        assert_eq!(pass.fired, any);
+        let loss = Loss { x: wide(&x), target: wide(&x), fires, has_bias: true };
+        let error = loss.error(&values, pass.gradients, 1.0);
+        assert!(error < RELATIVE, "{error}");
+    }
+}
+
+/// At the size of a real step, where sums are long and ties and empty rows happen.
+#[test]
+fn the_pass_on_the_host_agrees_with_plain_operations() {
+    const ROWS: usize = 200;
+    const WIDTH: usize = 64;
+    const FEATURES: usize = 256;
+    let mut random = Random::new(11);
+    let mut x = random.normals(ROWS * WIDTH, 1.0);
+    x[..WIDTH].fill(0.0);
+    let parameters = Parameters {
+        w_enc: tensor(&random.normals(FEATURES * WIDTH, 0.2), WIDTH),
+        b_enc: tensor(&random.normals(FEATURES, 0.2).iter().map(|b| -b.abs()).collect::<Vec<_>>(), FEATURES),
+        w_dec: tensor(&random.normals(FEATURES * WIDTH, 0.2), WIDTH),
+        b_dec: tensor(&random.normals(WIDTH, 0.2), WIDTH),
+    };
+    let host = pass(&parameters, &tensor(&x, WIDTH), 12).unwrap();
+    let plain = pass_plain(&parameters, &tensor(&x, WIDTH), 12).unwrap();
+    assert_eq!(host.fired, plain.fired);
+    for (host, plain) in [
+        (host.f, plain.f),
+        (host.error, plain.error),
+        (host.gradients.w_enc, plain.gradients.w_enc),
+        (host.gradients.b_enc, plain.gradients.b_enc),
+        (host.gradients.w_dec, plain.gradients.w_dec),
+        (host.gradients.b_dec, plain.gradients.b_dec),
+    ] {
+        assert!(relative_error(&numbers(host), &numbers(plain)) < RELATIVE);
+    }
 }
 
 #[test]
@@ -98,7 +132,7 @@ fn gradients_of_the_auxiliary_loss_agree_with_central_differences() {
     let dead = [2, 5, 6, 9];
     let (x, parameters, values) = parameters();
     let x_tensor = tensor(&x, WIDTH);
-    let mut pass = pass(&parameters, &x_tensor, 2);
+    let mut pass = pass(&parameters, &x_tensor, 2).unwrap();
     // Only what the auxiliary loss adds is wanted.
     pass.gradients = parameters.zeros_like();
     revive(&parameters, &mut pass, &x_tensor, &dead);
@@ -106,7 +140,7 @@ fn gradients_of_the_auxiliary_loss_agree_with_central_differences() {
     // The d_in / 2 = 3 largest positive pre-activations among the dead.
     let mut fires = vec![false; ROWS * FEATURES];
     for row in 0..ROWS {
-        let a = into(&wide(&x[row * WIDTH..][..WIDTH]), &values[0]);
+        let a = times(&values[0], &wide(&x[row * WIDTH..][..WIDTH]));
         let mut a: Vec<(f64, usize)> = dead.iter().map(|i| (a[*i] + values[1][*i], *i)).collect();
         a.sort_by(|a, b| b.0.total_cmp(&a.0));
         a.iter().take(3).filter(|(a, _)| *a > 0.0).for_each(|(_, i)| fires[row * FEATURES + i] = true);

@@ -29,9 +29,9 @@ pub fn revive(parameters: &Parameters, pass: &mut Pass, x: &Tensor<2>, dead: &[u
     let indices: Vec<i32> = dead.iter().map(|feature| *feature as i32).collect();
     let dead = Tensor::<1, Int>::from_data(TensorData::new(indices, [dead.len()]), &device);
 
-    let w_enc = parameters.w_enc.clone().select(1, dead.clone());
+    let w_enc = parameters.w_enc.clone().select(0, dead.clone());
     let w_dec = parameters.w_dec.clone().select(0, dead.clone());
-    let a = x.clone().matmul(w_enc) + parameters.b_enc.clone().select(1, dead.clone());
+    let a = x.clone().matmul(w_enc.transpose()) + parameters.b_enc.clone().select(1, dead.clone());
     let f = if is_host(&device) { keep_largest(a, None, k) } else { top_k(relu(a), None, k) };
     // The error of the pass is x̂ − x, which is −e.
     let d_left_over = (f.clone().matmul(w_dec.clone()) + pass.error.clone()) * (2.0 * WEIGHT / rows as f64);
@@ -41,7 +41,7 @@ pub fn revive(parameters: &Parameters, pass: &mut Pass, x: &Tensor<2>, dead: &[u
     let add = |to: &mut Tensor<2>, dim: usize, gradient: Tensor<2>| {
         replace(to, |old| old.select_assign(dim, dead.clone(), gradient, IndexingUpdateOp::Add));
     };
-    add(&mut pass.gradients.w_enc, 1, x.clone().transpose().matmul(d_a.clone()));
+    add(&mut pass.gradients.w_enc, 0, d_a.clone().transpose().matmul(x.clone()));
     add(&mut pass.gradients.b_enc, 1, d_a.sum_dim(0));
     add(&mut pass.gradients.w_dec, 0, f.transpose().matmul(d_left_over));
 }

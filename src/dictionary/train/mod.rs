@@ -10,6 +10,7 @@ mod adam;
 mod auxiliary;
 mod calibrate;
 mod gradients;
+mod gradients_on_host;
 mod settings;
 mod silence;
 mod trained;
@@ -17,7 +18,7 @@ mod trainer;
 mod write;
 
 pub use auxiliary::{WEIGHT as AUXILIARY_WEIGHT, revive};
-pub use gradients::{Parameters, Pass, pass};
+pub use gradients::{Parameters, Pass, pass, pass_plain};
 pub use settings::TrainSettings;
 pub use trained::Trained;
 pub use trainer::{Trainer, train_on};

@@ -1,9 +1,5 @@
 //! Which features have stopped firing.
 
-use burn::tensor::Tensor;
-
-use crate::dictionary::error::DictionaryError;
-
 /// How many rows each feature has been silent for.
 pub(crate) struct Silence {
     rows: Vec<usize>,
@@ -15,14 +11,11 @@ impl Silence {
         Self { rows: vec![0; features] }
     }
 
-    /// Takes note of which features fired in a batch: `f: [n, features]`.
-    pub(crate) fn note(&mut self, f: &Tensor<2>) -> Result<(), DictionaryError> {
-        let n = f.dims()[0];
-        let largest = f.clone().max_dim(0).try_into_data_as::<f32>()?;
-        for (silent, largest) in self.rows.iter_mut().zip(largest.iter::<f32>()) {
-            *silent = if largest > 0.0 { 0 } else { *silent + n };
+    /// Takes note of which features fired on any of `n` rows.
+    pub(crate) fn note(&mut self, fired: &[bool], n: usize) {
+        for (silent, fired) in self.rows.iter_mut().zip(fired) {
+            *silent = if *fired { 0 } else { *silent + n };
         }
-        Ok(())
     }
 
     /// The features that have been silent for more than `rows` rows, in ascending order.

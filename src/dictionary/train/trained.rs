@@ -10,7 +10,7 @@ use crate::dictionary::canonical::{Activation, Dictionary, Expected, Input, Prov
 use crate::dictionary::error::DictionaryError;
 use crate::dictionary::format::Format;
 use crate::dictionary::select::numbers;
-use crate::dictionary::tensors::{matrix, row_norms, vector};
+use crate::dictionary::tensors::{matrix, row_norms, transpose, vector};
 use crate::model::Hook;
 
 /// A trained dictionary, in the units and the precision that it is written in.
@@ -22,7 +22,7 @@ pub struct Trained {
     pub(super) average_norm: f32,
     /// In the model's units, as Llama Scope has it.
     pub(super) threshold: f32,
-    /// `[d_in, features]`.
+    /// `[features, d_in]`.
     pub(super) w_enc: Vec<bf16>,
     pub(super) b_enc: Vec<bf16>,
     /// `[features, d_in]`.
@@ -38,7 +38,7 @@ impl Trained {
         calibration: &[f32],
     ) -> Result<Self, DictionaryError> {
         let device = parameters.w_enc.device();
-        let d_in = parameters.w_enc.dims()[0];
+        let d_in = parameters.w_enc.dims()[1];
         let mut trained = Self {
             settings,
             d_in,
@@ -65,7 +65,7 @@ impl Trained {
             d_in,
             d_sae,
             input: Input::Scale(scale as f32),
-            w_enc: matrix(widened(&self.w_enc), [d_in, d_sae], device),
+            w_enc: matrix(transpose(&widened(&self.w_enc), d_sae, d_in), [d_in, d_sae], device),
             b_enc: vector(widened(&self.b_enc), device),
             subtracts_decoder_bias: false,
             activation: Activation::Relu,

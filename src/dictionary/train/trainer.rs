@@ -12,7 +12,7 @@ use super::silence::Silence;
 use super::trained::Trained;
 use crate::dictionary::encode::norm;
 use crate::dictionary::error::DictionaryError;
-use crate::dictionary::tensors::{matrix, row_norms, transpose, vector};
+use crate::dictionary::tensors::{matrix, row_norms, vector};
 
 /// How many rows the threshold is calibrated on at most, as many as Llama Scope took.
 const CALIBRATION_ROWS: usize = 32_768;
@@ -65,8 +65,8 @@ impl Trainer {
     /// [`DictionaryError::Device`] if a number cannot be read back.
     pub fn step(&mut self, batch: Tensor<2>) -> Result<f64, DictionaryError> {
         let x = batch * self.scale;
-        let mut pass = pass(&self.parameters, &x, self.settings.k);
-        self.silence.note(&pass.f)?;
+        let mut pass = pass(&self.parameters, &x, self.settings.k)?;
+        self.silence.note(&pass.fired, x.dims()[0]);
         revive(&self.parameters, &mut pass, &x, &self.silence.dead(self.settings.dead_after));
         // Only what turns a unit row matters; what would lengthen it is taken off the gradient.
         let along = (pass.gradients.w_dec.clone() * self.parameters.w_dec.clone()).sum_dim(1);
@@ -146,13 +146,9 @@ fn first_parameters(
         row.iter_mut().for_each(|x| *x /= norm);
     }
     let b_dec: Tensor<2> = vector(mean.iter().map(|x| x * scale).collect(), device).unsqueeze();
-    let w_enc = matrix(transpose(&w_dec, features, d_in), [d_in, features], device);
-    Parameters {
-        b_enc: -b_dec.clone().matmul(w_enc.clone()),
-        w_enc,
-        w_dec: matrix(w_dec, [features, d_in], device),
-        b_dec,
-    }
+    let w_dec = matrix(w_dec, [features, d_in], device);
+    let b_enc = -b_dec.clone().matmul(w_dec.clone().transpose());
+    Parameters { w_enc: w_dec.clone(), b_enc, w_dec, b_dec }
 }
 
 fn mean(rows: &[f32], d_in: usize) -> Vec<f32> {

@@ -118,7 +118,7 @@ impl Trained {
     fn safetensors(&self) -> Vec<u8> {
         let (d_in, features) = (self.d_in, self.settings.features);
         let tensors = [
-            ("encoder.weight", vec![features, d_in], bytes(&transposed(&self.w_enc, d_in, features))),
+            ("encoder.weight", vec![features, d_in], bytes(&self.w_enc)),
             ("encoder.bias", vec![features], bytes(&self.b_enc)),
             ("decoder.weight", vec![d_in, features], bytes(&transposed(&self.w_dec, features, d_in))),
             ("decoder.bias", vec![d_in], bytes(&self.b_dec)),
