@@ -56,6 +56,7 @@ pub enum Input {
 
 /// The nonlinearity of the encoder, in activation units.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a dictionary")]
 pub enum Activation {
     /// `max(a, 0)`.
     Relu,

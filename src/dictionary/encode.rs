@@ -25,8 +25,7 @@ impl Dictionary {
     /// `x` are the rows that were encoded. They are needed only where the dictionary normalizes each row by
     /// itself, and then that row's own mean and scale are put back.
     pub fn decode(&self, f: Tensor<2>, x: &Tensor<2>) -> Tensor<2> {
-        let decoded = f.matmul(self.w_dec.clone()) + self.b_dec.clone().unsqueeze();
-        let decoded = if self.output_scale == 1.0 { decoded } else { decoded * self.output_scale };
+        let decoded = (f.matmul(self.w_dec.clone()) + self.b_dec.clone().unsqueeze()) * self.output_scale;
         match self.input {
             Input::None | Input::Scale(_) => decoded,
             Input::ConstantNorm => decoded * norm(x) / (self.d_in as f64).sqrt(),

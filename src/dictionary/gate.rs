@@ -111,7 +111,7 @@ impl<'a> Gauge<'a> {
     pub fn add(&mut self, x: &Tensor<2>) -> Result<(), DictionaryError> {
         let n = x.dims()[0];
         for start in (0..n).step_by(CHUNK) {
-            self.add_chunk(x.clone().slice([start..n.min(start + CHUNK)]))?;
+            self.add_chunk(x.clone().slice_dim(0, start..n.min(start + CHUNK)))?;
         }
         Ok(())
     }

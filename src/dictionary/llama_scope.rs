@@ -32,6 +32,7 @@ const WEIGHTS: [&str; 2] = ["sae_weights.safetensors", "checkpoints/final.safete
 
 /// What is read of `hyperparams.json`.
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the file has them")]
 struct Hyperparams {
     hook_point_in: String,
     hook_point_out: Option<String>,
@@ -171,7 +172,7 @@ impl Scales {
     }
 
     fn input(self) -> Input {
-        if self.input == 1.0 { Input::None } else { Input::Scale(self.input as f32) }
+        Input::Scale(self.input as f32)
     }
 }
 
@@ -226,11 +227,15 @@ fn refuse_unsupported(path: &Path, hyperparams: &Hyperparams, scales: Scales) ->
             refuse("hook_point_out", out, "the same place as hook_point_in (no transcoders yet)")
         }
         _ if hyperparams.use_glu_encoder => refuse("use_glu_encoder", "true", "false"),
-        _ if hyperparams.apply_decoder_bias_to_pre_encoder && scales.input != scales.output => refuse(
-            "apply_decoder_bias_to_pre_encoder",
-            "true",
-            "false where the average norms in and out differ",
-        ),
+        _ if hyperparams.apply_decoder_bias_to_pre_encoder
+            && scales.input.total_cmp(&scales.output).is_ne() =>
+        {
+            refuse(
+                "apply_decoder_bias_to_pre_encoder",
+                "true",
+                "false where the average norms in and out differ",
+            )
+        }
         _ => Ok(()),
     }
 }

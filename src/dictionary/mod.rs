@@ -26,7 +26,10 @@ mod train;
 pub use canonical::{Activation, Dictionary, Expected, Input, Provenance};
 pub use error::DictionaryError;
 pub use format::{Format, Found, find, open};
-pub use gate::{Gauge, Implausible, Measured};
+pub use gate::{
+    EXPLAINED_VARIANCE_SLACK, Gauge, Implausible, L0_FACTOR, MAX_L0_SHARE, MIN_EXPLAINED_VARIANCE, MIN_L0,
+    Measured,
+};
 pub use sparse::{Keep, Sparse};
 pub use train::{
     AUXILIARY_WEIGHT, Parameters, Pass, Report, TrainSettings, Trained, Trainer, Written, pass, pass_plain,

@@ -96,6 +96,8 @@ fn fold_decoder_norms(w_enc: &mut [f32], b_enc: &mut [f32], w_dec: &mut [f32], d
     }
     b_enc.iter_mut().zip(&norms).for_each(|(bias, norm)| *bias *= norm);
     for (row, norm) in w_dec.chunks_exact_mut(d_in).zip(&norms).filter(|(_, norm)| **norm > 0.0) {
-        row.iter_mut().for_each(|weight| *weight /= norm);
+        for weight in row {
+            *weight /= norm;
+        }
     }
 }

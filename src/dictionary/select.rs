@@ -29,7 +29,9 @@ pub(crate) fn keep_largest(a: Tensor<2>, rank_by: Option<&Tensor<1>>, k: usize) 
         let kept: Vec<(usize, f32)> =
             entries.iter().map(|(_, index)| (*index as usize, row[*index as usize])).collect();
         row.fill(0.0);
-        kept.into_iter().for_each(|(index, value)| row[index] = value);
+        for (index, value) in kept {
+            row[index] = value;
+        }
     });
     Tensor::from_data(TensorData::new(a, [rows, width]), (&device, DType::F32))
 }
@@ -52,6 +54,7 @@ pub(crate) fn largest(entries: &mut Vec<Entry>, k: usize) {
 }
 
 /// Largest first; the lower index first in a tie.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "sorting compares by reference")]
 pub(crate) fn descending(a: &Entry, b: &Entry) -> Ordering {
     b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }

@@ -74,9 +74,10 @@ impl Dictionary {
         choose: fn(Tensor<2>, Keep) -> Result<Chosen, DictionaryError>,
     ) -> Result<Sparse, DictionaryError> {
         let f = self.encode(x.clone());
-        let reconstruction_error = norm(&(x.clone() - self.decode(f.clone(), &x))).squeeze_dim(1);
-        let Chosen { index, value, l0, feature_norm, kept_share } = choose(f, keep)?;
         let residual_norm = norm(&x).squeeze_dim(1);
+        let x_hat = self.decode(f.clone(), &x);
+        let reconstruction_error = norm(&(x - x_hat)).squeeze_dim(1);
+        let Chosen { index, value, l0, feature_norm, kept_share } = choose(f, keep)?;
         Ok(Sparse { index, value, l0, feature_norm, residual_norm, reconstruction_error, kept_share })
     }
 }

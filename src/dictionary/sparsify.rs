@@ -118,7 +118,7 @@ fn activation(path: &Path, config: &Config, d_sae: usize) -> Result<Activation, 
         _ if config.signed => refuse("signed", "true", "false"),
         _ if !(1..=d_sae).contains(&k) => out_of_range("it lies between 1 and the number of features"),
         "topk" => Ok(Activation::TopK { k, rank_by: None }),
-        "groupmax" if d_sae % k == 0 => Ok(Activation::GroupMax { k }),
+        "groupmax" if d_sae.is_multiple_of(k) => Ok(Activation::GroupMax { k }),
         "groupmax" => out_of_range("groupmax needs a divisor of the number of features"),
         other => refuse("activation", other, "topk, groupmax"),
     }

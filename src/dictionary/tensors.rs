@@ -35,7 +35,7 @@ impl Weights {
             hasher.update(config);
         }
         hasher.update(&self.bytes);
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hasher.finalize().iter().fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"))
     }
 }
 
@@ -46,17 +46,6 @@ pub(crate) struct Tensors<'a> {
 }
 
 impl Tensors<'_> {
-    /// Whether there is a tensor `name`.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.tensors.tensor(name).is_ok()
-    }
-
-    /// The shape of tensor `name`.
-    pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>, DictionaryError> {
-        let view = self.tensors.tensor(name).map_err(|_| self.missing(name))?;
-        Ok(view.shape().to_vec())
-    }
-
     /// The numbers of tensor `name`, row-major, which must have `shape` and be finite.
     pub(crate) fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, DictionaryError> {
         let view = self.tensors.tensor(name).map_err(|_| self.missing(name))?;

@@ -18,7 +18,9 @@ fn features(seed: u64) -> Vec<f32> {
     let mut rows = Random::new(seed).normals(D_SAE * D_IN, 1.0);
     for row in rows.chunks_mut(D_IN) {
         let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
-        row.iter_mut().for_each(|x| *x /= norm);
+        for x in row {
+            *x /= norm;
+        }
     }
     rows
 }
@@ -106,7 +108,9 @@ fn a_large_mean_does_not_drown_the_spread() {
     let dictionary = dictionary(&features, &x);
     let before = dictionary.measure(&tensor(&x, D_IN)).unwrap().explained_variance;
     // The same rows far away from 0, and a dictionary that knows the offset.
-    x.iter_mut().for_each(|x| *x += 3000.0);
+    for x in &mut x {
+        *x += 3000.0;
+    }
     let Input::Scale(scale) = dictionary.input else { panic!() };
     let offset = Tensor::<1>::ones([D_IN], &Device::flex()) * (3000.0 * scale);
     let moved = Dictionary { subtracts_decoder_bias: true, b_dec: offset, ..dictionary };

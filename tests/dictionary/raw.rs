@@ -169,6 +169,6 @@ pub fn numbers(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-pub fn column(tensor: burn::tensor::Tensor<1>) -> Vec<f32> {
+pub fn column(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }

@@ -21,7 +21,7 @@ pub(crate) fn threshold(dictionary: &Dictionary, x: &Tensor<2>, k: usize) -> Res
         dictionary.decoder_norms.iter().map(|norm| norm * dictionary.output_scale).collect();
     let mut contributions = Vec::new();
     for start in (0..n).step_by(CHUNK) {
-        let f = numbers(dictionary.encode(x.clone().slice([start..n.min(start + CHUNK)])));
+        let f = numbers(dictionary.encode(x.clone().slice_dim(0, start..n.min(start + CHUNK))));
         for row in f.chunks_exact(dictionary.d_sae) {
             contributions.append(&mut positives(row, Some(&lengths)));
         }

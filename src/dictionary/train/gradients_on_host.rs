@@ -57,7 +57,9 @@ fn keep(row: &mut [f32], k: usize) -> Vec<Entry> {
     largest(&mut entries, k);
     entries.sort_unstable_by_key(|entry| entry.1);
     row.fill(0.0);
-    entries.iter().for_each(|(value, feature)| row[*feature as usize] = *value);
+    for (value, feature) in &entries {
+        row[*feature as usize] = *value;
+    }
     entries
 }
 

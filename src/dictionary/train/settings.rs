@@ -13,8 +13,8 @@ pub struct TrainSettings {
     pub steps: usize,
     /// Rows of a batch.
     pub batch: usize,
-    /// Adam's step size at its height. It rises over the first [`WARMUP`] of the steps and falls to 0 over the
-    /// last [`DECAY`].
+    /// Adam's step size at its height. It rises over the first twentieth of the steps and falls to 0
+    /// over the last fifth.
     pub learning_rate: f64,
     /// A feature that has not fired for so many rows is dead, and brought back.
     pub dead_after: usize,
@@ -23,9 +23,9 @@ pub struct TrainSettings {
 }
 
 /// Share of the steps over which the step size rises.
-pub const WARMUP: f64 = 0.05;
+pub(crate) const WARMUP: f64 = 0.05;
 /// Share of the steps over which the step size falls.
-pub const DECAY: f64 = 0.2;
+pub(crate) const DECAY: f64 = 0.2;
 
 impl Default for TrainSettings {
     fn default() -> Self {

@@ -55,7 +55,7 @@ impl Trained {
         Ok(trained)
     }
 
-    /// The dictionary with a plain ReLU, to see what would fire.
+    /// The dictionary without a threshold, to see what would fire.
     fn without_threshold(&self, device: &Device) -> Dictionary {
         let (d_in, d_sae) = (self.d_in, self.settings.features);
         let scale = (d_in as f64).sqrt() / f64::from(self.average_norm);

@@ -143,7 +143,9 @@ fn first_parameters(
     let mut w_dec: Vec<f32> = (0..features * d_in).map(|_| normal(random)).collect();
     for row in w_dec.chunks_exact_mut(d_in) {
         let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
-        row.iter_mut().for_each(|x| *x /= norm);
+        for x in row {
+            *x /= norm;
+        }
     }
     let b_dec: Tensor<2> = vector(mean.iter().map(|x| x * scale).collect(), device).unsqueeze();
     let w_dec = matrix(w_dec, [features, d_in], device);
