@@ -3,7 +3,7 @@
 use std::{fmt, io::Write, str::FromStr};
 
 use polars::prelude::{
-    AnyValue, Column, CsvWriter, DataFrame, JsonFormat, JsonWriter, ParquetWriter, PolarsError, SerWriter,
+    AnyValue, Column, CsvWriter, DataFrame, JsonFormat, JsonWriter, ParquetWriter, SerWriter as _,
 };
 
 use crate::QueryError;
@@ -48,44 +48,37 @@ impl fmt::Display for Format {
     }
 }
 
-/// Writes every row and column of `frame`.
+/// Writes every row and column of `frame`, all or nothing unless `out` fails midway.
 ///
 /// # Errors
 /// [`QueryError::Output`] if `out` does not take it.
 pub fn write(frame: &mut DataFrame, format: Format, out: &mut impl Write) -> Result<(), QueryError> {
+    let mut bytes = Vec::new();
     match format {
-        Format::Table => write_table(frame, out)?,
-        Format::Csv => CsvWriter::new(&mut *out).finish(frame).map_err(output)?,
+        Format::Table => bytes.extend(table(frame)?.into_bytes()),
+        Format::Csv => CsvWriter::new(&mut bytes).finish(frame)?,
         Format::Json => {
-            JsonWriter::new(&mut *out).with_json_format(JsonFormat::Json).finish(frame).map_err(output)?;
-            out.write_all(b"\n")?;
+            JsonWriter::new(&mut bytes).with_json_format(JsonFormat::Json).finish(frame)?;
+            bytes.push(b'\n');
         }
         Format::Parquet => {
-            ParquetWriter::new(&mut *out).finish(frame).map_err(output)?;
+            ParquetWriter::new(&mut bytes).finish(frame)?;
         }
     }
+    out.write_all(&bytes)?;
     Ok(out.flush()?)
 }
 
-/// An error of the writer under a polars writer, as itself.
-fn output(error: PolarsError) -> QueryError {
-    match error {
-        PolarsError::IO { error, .. } => {
-            QueryError::Output(std::io::Error::new(error.kind(), error.to_string()))
-        }
-        other => QueryError::Engine(other),
-    }
-}
-
-fn write_table(frame: &DataFrame, out: &mut impl Write) -> Result<(), QueryError> {
+fn table(frame: &DataFrame) -> Result<String, QueryError> {
     const GAP: &str = "  ";
     let columns = frame.columns().iter().map(Cells::new).collect::<Result<Vec<_>, _>>()?;
-    let n_lines = frame.height() + 1;
-    for line in 0..n_lines {
+    let mut text = String::new();
+    for line in 0..=frame.height() {
         let cells = columns.iter().map(|column| column.padded(line)).collect::<Vec<_>>();
-        writeln!(out, "{}", cells.join(GAP).trim_end())?;
+        text.push_str(cells.join(GAP).trim_end());
+        text.push('\n');
     }
-    Ok(())
+    Ok(text)
 }
 
 /// A column as text, its name first.

@@ -73,10 +73,11 @@ impl Place {
 
 fn find_game(tables: &Tables, game: Option<i64>) -> Result<(i64, i32, String), QueryError> {
     let asked = first(filtered(tables.games(), "game", game), "game")?;
-    if let Some(found) = asked.column("game")?.i64()?.get(0) {
-        let block = asked.column("game_block")?.i32()?.get(0).unwrap_or_default();
-        let run = asked.column("run")?.str()?.get(0).unwrap_or_default();
-        return Ok((found, block, run.to_owned()));
+    let found = asked.column("game")?.i64()?.iter().next().flatten();
+    let block = asked.column("game_block")?.i32()?.iter().next().flatten();
+    let run_id = asked.column("run")?.str()?.iter().next().flatten();
+    if let (Some(found), Some(block), Some(run_id)) = (found, block, run_id) {
+        return Ok((found, block, run_id.to_owned()));
     }
     let Some(game) = game else { return Err(QueryError::NoGames) };
     let games = run(distinct(tables.games(), "game"))?;
@@ -87,8 +88,9 @@ fn find_game(tables: &Tables, game: Option<i64>) -> Result<(i64, i32, String), Q
 fn find_step(tables: &Tables, game: i64, step: Option<i32>) -> Result<(i32, i32), QueryError> {
     let of_game = tables.steps().filter(equals("game", game));
     let asked = first(filtered(of_game.clone(), "step", step), "step")?;
-    if let Some(found) = asked.column("step")?.i32()?.get(0) {
-        let decision = asked.column("decision_position")?.i32()?.get(0).unwrap_or_default();
+    let found = asked.column("step")?.i32()?.iter().next().flatten();
+    let decision = asked.column("decision_position")?.i32()?.iter().next().flatten();
+    if let (Some(found), Some(decision)) = (found, decision) {
         return Ok((found, decision));
     }
     let steps = integers(of_game, "step")?;
@@ -119,7 +121,7 @@ fn find_layer(
 
 fn heads(tables: &Tables, game: i64, run_id: String) -> Result<i32, QueryError> {
     let found = run(tables.runs().filter(col("run").eq(lit(run_id.clone()))).select([col("n_heads")]))?;
-    let heads = found.column("n_heads")?.i32()?.get(0);
+    let heads = found.column("n_heads")?.i32()?.iter().next().flatten();
     heads.ok_or(QueryError::UnknownRun { game, run: run_id })
 }
 

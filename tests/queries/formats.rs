@@ -35,7 +35,18 @@ fn text(question: &Question, format: Format) -> String {
 
 #[test]
 fn a_table_is_for_people() {
-    assert_eq!(text(&small(), Format::Table), "");
+    assert_eq!(
+        text(&small(), Format::Table),
+        r#"
+         game  step  layer  rank  position  token      importance  attention  feature_norm  published_importance  published_rank
+7000000000022     0      3     1         1  Stop           0.3622     0.1435         20.52                     0               3
+7000000000022     0      3     2         2  " now"         0.1969    0.09759         16.40                     0               4
+7000000000022     0      3     3         3  " now"         0.1969    0.09759         16.40                     0               5
+7000000000022     0      3     4         4  " \"or\""      0.1530     0.1523         8.165                     0               6
+7000000000022     0      3     -         6  <end>               -     0.1369         19.93                 1.000               1
+"#
+        .trim_start_matches('\n')
+    );
 }
 
 #[test]
@@ -47,13 +58,28 @@ fn a_line_break_does_not_break_a_line() {
 
 #[test]
 fn csv_rounds_nothing() {
-    assert_eq!(text(&small(), Format::Csv), "");
+    let csv = text(&small(), Format::Csv);
+    assert_eq!(
+        csv.lines().collect::<Vec<_>>(),
+        [
+            "game,step,layer,rank,position,token,importance,attention,feature_norm,published_importance,published_rank",
+            "7000000000022,0,3,1,1,Stop,0.3622398,0.14349434,20.52271,0.0,3",
+            "7000000000022,0,3,2,2, now,0.19691014,0.09758937,16.40359,0.0,4",
+            "7000000000022,0,3,3,3, now,0.19691014,0.09758937,16.40359,0.0,5",
+            "7000000000022,0,3,4,4,\" \"\"or\"\"\",0.15297756,0.1523093,8.165346,0.0,6",
+            "7000000000022,0,3,,6,<end>,,0.13685668,19.927103,1.0,1",
+        ]
+    );
 }
 
 #[test]
 fn json_is_an_array_of_objects() {
     let question = Question { limit: 1, published: AsPublished::No, ..small() };
-    assert_eq!(text(&question, Format::Json), "");
+    assert_eq!(
+        text(&question, Format::Json),
+        "[{\"game\":7000000000022,\"step\":0,\"layer\":3,\"rank\":1,\"position\":1,\"token\":\"Stop\",\
+         \"importance\":0.3622398,\"attention\":0.14349434,\"feature_norm\":20.52271}]\n"
+    );
     assert_eq!(text(&Question { limit: 0, ..question }, Format::Json), "[]\n");
 }
 
