@@ -204,9 +204,9 @@ fn listed(values: &[impl Display]) -> String {
     if values.is_empty() {
         return "none".to_owned();
     }
-    let mut text = values.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if values.len() > SHOWN {
-        text.push_str(&format!(" and {} more", values.len() - SHOWN));
+    let text = values.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match values.len().saturating_sub(SHOWN) {
+        0 => text,
+        more => format!("{text} and {more} more"),
     }
-    text
 }

@@ -6,8 +6,8 @@ Writes FOLDER/lake and the damaged lakes beside it, and FOLDER/expected.json: fo
 and choice of specials the attribution of every position, computed here in double precision from the whole
 pattern, apart from what was written.
 
-The lake holds two games of two steps, two layers and three heads. One game has generated tokens. One
-weight is exactly 0 and not stored. Two positions of one step are alike, so that their importances are
+The lake holds two games of two steps, two layers and three heads. One game has generated tokens, the other
+no token that begins its sequences, so that its position 0 is not special. One weight is exactly 0 and not stored. Two positions of one step are alike, so that their importances are
 equal. What interrupted runs leave behind is there too: a game that is not in `games`, and rows of a game
 in a block that is not its own. Every table has a Delta log with a Parquet checkpoint.
 """
@@ -69,7 +69,7 @@ LAYERS, HEADS, KEPT_KEYS, RUN = (3, 7), 3, 2, "00000000000000aa"
 # key of the game: its block, its tokens, which of them are special, the decision position
 GAMES = {
     7_000_000_000_011: (0, ["<s>", "You", " have", " $90", "\n", "<sep>", " Bet", "?", " 1", "\n"], {0, 5}, 7),
-    7_000_000_000_022: (1, ["<s>", "Stop", " now", " now", " \"or\"", "é", "<end>"], {0, 6}, 6),
+    7_000_000_000_022: (1, ["So", "Stop", " now", " now", " \"or\"", "é", "<end>"], {6}, 6),
 }
 ORPHAN, LEFTOVER = 7_000_000_000_033, 7_000_000_000_011
 STEPS = (0, 1)
