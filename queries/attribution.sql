@@ -71,7 +71,8 @@ weighted AS (
         coalesce(r.attention, 0) AS attention,
         coalesce(r.attention, 0) * s.feature_norm::DOUBLE AS weight,
         coalesce(c.received, 0) * s.feature_norm::DOUBLE AS published_weight,
-        (NOT t.is_special AND s.position > 0) OR coalesce(getvariable('specials') = 'include', false) AS ranked
+        (NOT t.is_special AND s.position > 0)
+            OR coalesce(getvariable('specials') = 'include', false) AS ranked
     FROM seen AS s
     JOIN read_parquet(getvariable('lake') || '/tokens/*.parquet') AS t
         ON s.game = t.game AND s.step = t.step AND s.position = t.position

@@ -7,9 +7,10 @@ and choice of specials the attribution of every position, computed here in doubl
 pattern, apart from what was written.
 
 The lake holds two games of two steps, two layers and three heads. One game has generated tokens, the other
-no token that begins its sequences, so that its position 0 is not special. One weight is exactly 0 and not stored. Two positions of one step are alike, so that their importances are
-equal. What interrupted runs leave behind is there too: a game that is not in `games`, and rows of a game
-in a block that is not its own. Every table has a Delta log with a Parquet checkpoint.
+no token that begins its sequences, so that its position 0 is not special. One weight is exactly 0 and not
+stored. Two positions of one step are alike, so that their importances are equal. What interrupted runs
+leave behind is there too: a game that is not in `games`, and rows of a game in a block that is not its own.
+Every table has a Delta log with a Parquet checkpoint.
 """
 
 import json
@@ -114,7 +115,8 @@ def large_tables(game, step, layer, n, decision):
     rows = {"features": [], "positions": [], "attention": [], "attention_rows": []}
     for position in range(n):
         norm = feature_norms[position]
-        rows["features"] += [(game, step, position, 5, norm * 0.6, 1), (game, step, position, 9, norm * 0.8, 0)]
+        for feature, share, rank in [(5, 0.6, 1), (9, 0.8, 0)]:
+            rows["features"].append((game, step, position, feature, norm * share, rank))
         rows["positions"].append((game, step, position, 2, norm, norm * 2, norm / 3, 1.0))
     for head in range(HEADS):
         for query in range(n):
@@ -135,15 +137,14 @@ def small_tables(game, block, tokens, special, decision):
     n = len(tokens)
     for step in STEPS:
         rows["steps"].append(
-            (game, step, n, decision + 1, decision, "bet", 10, False, 100, 90, 0.4, 0.2, 0.6, None, None, 0.7,
-             None, "ok", None)
+            (game, step, n, decision + 1, decision, "bet", 10, False, 100, 90, 0.4, 0.2, 0.6, None, None,
+             0.7, None, "ok", None)
         )
         start = 0
         for position, token in enumerate(tokens):
             end = start + len(token.encode())
-            rows["tokens"].append(
-                (game, step, position, 100 + position, token, start, end, position in special, position > decision)
-            )
+            marks = (position in special, position > decision)
+            rows["tokens"].append((game, step, position, 100 + position, token, start, end, *marks))
             start = end
         rows["spans"].append((game, step, "balance", 3, 8, 1, 3))
     return rows
@@ -179,8 +180,8 @@ def write_lake(lake):
     ], RUN)
     for game, about in GAMES.items():
         write_game(lake, game, *about)
-        row = (game, f"g{game % 100}", about[0], RUN, "slot-machine", len(STEPS), "voluntary_stop", 90, "fixed",
-               "GM", None)
+        row = (game, f"g{game % 100}", about[0], RUN, "slot-machine", len(STEPS), "voluntary_stop", 90,
+               "fixed", "GM", None)
         # Files in the other order than the keys.
         write(lake, "games", [row], 100 - game % 100)
     # A run that was interrupted before its games were committed.
