@@ -1,16 +1,45 @@
 //! A Llama in burn: the forward pass, its weights, and the one hole in it.
+//!
+//! ```text
+//! source ─▶ config, weights ─▶ Llama ─▶ forward, tap ─▶ residual ─▶ logits
+//! ```
 
+mod attention;
+mod cache;
+mod config;
+mod cpu;
+mod dtype;
+mod error;
+mod gguf;
 mod hook;
+mod identity;
+mod kernels;
+mod linear;
+mod llama;
+mod mlp;
+mod names;
+mod norm;
+mod open;
 mod packed;
+mod rope;
+mod safetensors;
+mod source;
 mod tap;
+mod weights;
 
+pub use cache::Cache;
+pub use config::Config;
+pub use dtype::{Dtype, UnknownDtype};
+pub use error::ModelError;
 pub use hook::{Hook, Site, UnknownHook};
+pub use identity::Identity;
+pub use kernels::Kernels;
+pub use llama::Llama;
+pub use open::{Origin, open_llama};
 pub use packed::Packed;
+pub use rope::{Rope, Scaling};
+pub use source::{Hub, Located, Network, locate};
 pub use tap::Tap;
-
-/// What can go wrong with a model.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {}
 
 /// Where the default model is kept: SmolLM2-135M-Instruct, in the user's cache folder.
 pub fn default_model() -> std::path::PathBuf {

@@ -1,0 +1,48 @@
+//! Which model it was: the source, the revision and a hash of what was read.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use super::error::ModelError;
+use super::safetensors::map;
+
+/// Which model it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// What was asked for: a folder, an id or a file.
+    pub source: String,
+    /// The commit of the repository, where it came from the hub or its cache.
+    pub revision: Option<String>,
+    /// SHA-256 in hexadecimal. Of a GGUF file its own. Of a folder that of `config.json` and the weight files
+    /// one after the other, sorted by name, each as its name, a zero byte, its size in 8 bytes (little-endian)
+    /// and its content.
+    pub hash: String,
+}
+
+/// The SHA-256 of one file's bytes.
+pub(crate) fn hash_bytes(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+/// The SHA-256 of several files with their names; see [`Identity::hash`].
+pub(crate) fn hash_files(mut files: Vec<(String, PathBuf)>) -> Result<String, ModelError> {
+    files.sort();
+    let mut hash = Sha256::new();
+    for (name, path) in files {
+        let bytes = map(&path)?;
+        hash.update(name.as_bytes());
+        hash.update([0]);
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(&bytes);
+    }
+    Ok(hexadecimal(&hash.finalize()))
+}
+
+fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

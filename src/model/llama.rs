@@ -1,0 +1,180 @@
+//! The forward pass.
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use super::attention::{self, Heads};
+use super::cache::Cache;
+use super::config::Config;
+use super::hook::{Hook, Site};
+use super::kernels::Kernels;
+use super::linear::Linear;
+use super::mlp::Mlp;
+use super::norm::RmsNorm;
+use super::packed::Packed;
+use super::rope::Turns;
+use super::tap::Tap;
+
+/// A Llama on a device.
+#[derive(Clone, Debug)]
+pub struct Llama {
+    pub(crate) config: Config,
+    pub(crate) device: Device,
+    /// `[vocab, d_model]`
+    pub(crate) embed: Tensor<2>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) norm: RmsNorm,
+    pub(crate) unembed: Linear,
+    /// What each pair of a head turns by a position.
+    pub(crate) frequencies: Vec<f32>,
+    pub(crate) kernels: Kernels,
+}
+
+/// One block: attention and MLP, each behind a norm and added to the residual stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) ln1: RmsNorm,
+    /// Queries, keys and values side by side: `[d_model, (n_heads + 2 * n_kv_heads) * head_dim]`
+    pub(crate) qkv: Linear,
+    /// `[n_heads * head_dim, d_model]`
+    pub(crate) output: Linear,
+    pub(crate) ln2: RmsNorm,
+    pub(crate) mlp: Mlp,
+}
+
+impl Llama {
+    /// The shape of the model.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the model runs.
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The same model computed by other kernels; the weights are shared. For tests and timings.
+    ///
+    /// # Panics
+    /// When the CPU's kernels are asked for on another device.
+    #[must_use]
+    pub fn with_kernels(&self, kernels: Kernels) -> Self {
+        let fastest = Kernels::for_device(&self.device, self.embed.dtype());
+        assert!(kernels == Kernels::Plain || kernels == fastest, "{kernels:?} kernels need the CPU and f32");
+        Self { kernels, ..self.clone() }
+    }
+
+    /// Runs `batch` and returns the residual stream after the last block, before the final norm:
+    /// `[tokens, d_model]`.
+    ///
+    /// # Panics
+    /// When the batch holds no token, or an id that is not below the vocabulary's size.
+    pub fn forward(&self, batch: &Packed, tap: &mut impl Tap) -> Tensor<2> {
+        self.run(batch, &mut [], tap)
+    }
+
+    /// Runs `batch` after what `caches` hold, one for each sequence, and adds its tokens to them. Returns
+    /// what [`Llama::forward`] returns, for the new tokens alone.
+    ///
+    /// # Panics
+    /// As [`Llama::forward`], and when there are not as many caches as sequences.
+    pub fn extend(&self, batch: &Packed, caches: &mut [Cache], tap: &mut impl Tap) -> Tensor<2> {
+        assert_eq!(batch.lengths.len(), caches.len(), "a batch needs one cache for each sequence");
+        let x = self.run(batch, caches, tap);
+        for (cache, length) in caches.iter_mut().zip(&batch.lengths) {
+            cache.advance(*length);
+        }
+        x
+    }
+
+    /// The logits of rows of the last residual, in f32: `[rows, d_model]` to `[rows, vocab]`.
+    pub fn logits(&self, residual: Tensor<2>) -> Tensor<2> {
+        let normalized = self.norm.forward(residual, self.kernels);
+        self.unembed.forward(normalized, self.kernels).cast(DType::F32)
+    }
+
+    /// The forward pass; without caches no sequence has a past.
+    fn run(&self, batch: &Packed, caches: &mut [Cache], tap: &mut impl Tap) -> Tensor<2> {
+        let kernels = self.kernels;
+        let turns = Turns::new(&positions(batch, caches), &self.frequencies, &self.device);
+        let mut x = self.embedded(&batch.ids);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let at = |site| Hook { layer, site };
+            let qkv = block.qkv.forward(block.ln1.forward(x.clone(), kernels), kernels);
+            let [q, k, v] = self.split(&kernels.rotate(qkv, self.turned(), &turns));
+            let v = tap.activation(at(Site::Value), v);
+            let z = self.attend(layer, batch, [q, k, v], caches, tap);
+            x = x + tap.activation(at(Site::AttnOut), block.output.forward(z, kernels));
+            let normalized = tap.activation(at(Site::Ln2Normalized), block.ln2.normalize(x.clone(), kernels));
+            let mlp_out = block.mlp.forward(block.ln2.scale(normalized, kernels), kernels);
+            x = x + tap.activation(at(Site::MlpOut), mlp_out);
+            x = tap.activation(at(Site::ResidPost), x);
+        }
+        x
+    }
+
+    /// Attention of every sequence over its own rows: `[tokens, n_heads * head_dim]`.
+    fn attend(
+        &self,
+        layer: usize,
+        batch: &Packed,
+        [q, k, v]: [Tensor<2>; 3],
+        caches: &mut [Cache],
+        tap: &mut impl Tap,
+    ) -> Tensor<2> {
+        let heads = self.heads();
+        let rows = |x: &Tensor<2>, range: &std::ops::Range<usize>| {
+            let [_, width] = x.dims();
+            x.clone().slice([range.clone(), 0..width])
+        };
+        let mut mixed = Vec::with_capacity(batch.lengths.len());
+        for (sequence, range) in batch.ranges().enumerate().filter(|(_, range)| !range.is_empty()) {
+            let [q, mut k, mut v] = [rows(&q, &range), rows(&k, &range), rows(&v, &range)];
+            if let Some(cache) = caches.get_mut(sequence) {
+                (k, v) = cache.append(layer, k, v);
+            }
+            mixed.push(if tap.wants_pattern(layer) {
+                let pattern = attention::pattern(q, k, heads);
+                attention::mix(tap.pattern(layer, sequence, pattern), v, heads)
+            } else {
+                self.kernels.attend(q, k, v, heads)
+            });
+        }
+        Tensor::cat(mixed, 0)
+    }
+
+    /// The embeddings of `ids`: `[tokens, d_model]`.
+    fn embedded(&self, ids: &[u32]) -> Tensor<2> {
+        assert!(!ids.is_empty(), "a batch needs at least one token");
+        let vocab = self.config.vocab;
+        if let Some(id) = ids.iter().find(|id| **id as usize >= vocab) {
+            panic!("token id {id} is not below the vocabulary's size of {vocab}");
+        }
+        let ids: Vec<i32> = ids.iter().map(|id| id.cast_signed()).collect();
+        let count = ids.len();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), (&self.device, DType::I32));
+        self.embed.clone().select(0, ids)
+    }
+
+    /// Columns of queries and keys, which are turned.
+    const fn turned(&self) -> usize {
+        (self.config.n_heads + self.config.n_kv_heads) * self.config.head_dim
+    }
+
+    /// Splits `[tokens, queries | keys | values]`.
+    fn split(&self, qkv: &Tensor<2>) -> [Tensor<2>; 3] {
+        let [tokens, all] = qkv.dims();
+        let (keys, values) = (self.config.n_heads * self.config.head_dim, self.turned());
+        [0..keys, keys..values, values..all].map(|columns| qkv.clone().slice([0..tokens, columns]))
+    }
+
+    const fn heads(&self) -> Heads {
+        Heads { queries: self.config.n_heads, keys: self.config.n_kv_heads, width: self.config.head_dim }
+    }
+}
+
+/// The position of every packed row in its own sequence.
+fn positions(batch: &Packed, caches: &[Cache]) -> Vec<usize> {
+    let past = |sequence: usize| caches.get(sequence).map_or(0, Cache::len);
+    let lengths = batch.lengths.iter().enumerate();
+    lengths.flat_map(|(sequence, length)| past(sequence)..past(sequence) + length).collect()
+}

@@ -1,0 +1,142 @@
+//! Opening a model: from a folder, a Hugging Face id or a GGUF file to a Llama on a device.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use candle_core::quantized::gguf_file::Value;
+
+use super::config::Config;
+use super::cpu::is_cpu;
+use super::dtype::Dtype;
+use super::error::ModelError;
+use super::gguf::Gguf;
+use super::identity::{Identity, hash_bytes, hash_files};
+use super::kernels::Kernels;
+use super::linear::Linear;
+use super::llama::{Block, Llama};
+use super::mlp::Mlp;
+use super::names::{Name, Part};
+use super::norm::RmsNorm;
+use super::safetensors::{INDEX, SINGLE, Shards, files_of};
+use super::source::{Located, locate};
+use super::weights::{Loader, Weights};
+
+/// Where a model's tokenizer is found.
+#[derive(Debug)]
+pub enum Origin {
+    /// In the model's folder; from the hub, the tokenizer's files are in it too.
+    Folder(PathBuf),
+    /// In the metadata of a GGUF file.
+    Gguf(HashMap<String, Value>),
+}
+
+/// The files of a tokenizer, of which a repository has some.
+const TOKENIZER_FILES: [&str; 4] =
+    ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"];
+
+/// Opens `source`, a folder, a Hugging Face id with or without `@revision`, or a `.gguf` file, on `device`.
+/// Weights are converted to `dtype` where the file has another.
+///
+/// # Errors
+/// When `source` cannot be found or fetched, or is not a whole and plain Llama. On the CPU `dtype` must be f32:
+/// its kernels would convert half floats again at every call.
+pub fn open_llama(
+    source: &str,
+    device: &Device,
+    dtype: Dtype,
+) -> Result<(Llama, Identity, Origin), ModelError> {
+    if is_cpu(device) && dtype != Dtype::F32 {
+        return Err(ModelError::CpuDtype { dtype });
+    }
+    let path = Path::new(source);
+    if path.is_file() { open_gguf(path, device, dtype) } else { open_folder(source, device, dtype) }
+}
+
+fn open_gguf(path: &Path, device: &Device, dtype: Dtype) -> Result<(Llama, Identity, Origin), ModelError> {
+    let gguf = Gguf::open(path)?;
+    let config = gguf.config().clone();
+    let hash = hash_bytes(gguf.bytes());
+    let weights = Weights::Gguf(Box::new(gguf));
+    let llama = build(&weights, config, device, dtype)?;
+    let Weights::Gguf(gguf) = weights else { unreachable!("made of a GGUF file above") };
+    let identity = Identity { source: path.display().to_string(), revision: None, hash };
+    Ok((llama, identity, Origin::Gguf(gguf.into_metadata())))
+}
+
+fn open_folder(source: &str, device: &Device, dtype: Dtype) -> Result<(Llama, Identity, Origin), ModelError> {
+    let located = locate(source)?;
+    let config_file = located.file("config.json")?;
+    let config = Config::read(&config_file)?;
+    let (index, names) = weight_files(&located)?;
+    let files: Vec<PathBuf> = names.iter().map(|name| located.file(name)).collect::<Result<_, _>>()?;
+    for name in TOKENIZER_FILES {
+        located.optional_file(name)?;
+    }
+    let weights = Weights::Folder(Shards::open(&located.folder, &files)?);
+    let llama = build(&weights, config, device, dtype)?;
+    let mut read: Vec<(String, PathBuf)> = names.into_iter().zip(files).collect();
+    read.push(("config.json".into(), config_file));
+    read.extend(index.map(|path| (INDEX.to_owned(), path)));
+    let hash = hash_files(read)?;
+    let identity = Identity { source: source.to_owned(), revision: located.revision, hash };
+    Ok((llama, identity, Origin::Folder(located.folder)))
+}
+
+/// The index, where there is one, and the names of the weight files.
+fn weight_files(located: &Located) -> Result<(Option<PathBuf>, Vec<String>), ModelError> {
+    // A folder with both is read as transformers reads it: the one file wins.
+    if !located.folder.join(SINGLE).is_file()
+        && let Some(index) = located.optional_file(INDEX)?
+    {
+        let names = files_of(&index)?;
+        return Ok((Some(index), names));
+    }
+    Ok((None, vec![SINGLE.to_owned()]))
+}
+
+/// Puts the weights of a model with the shape `config` on `device`.
+fn build(weights: &Weights, config: Config, device: &Device, dtype: Dtype) -> Result<Llama, ModelError> {
+    weights.refuse_extras(config.n_layers)?;
+    let loader = Loader { weights, device, dtype };
+    let embed = loader.tensor(Name::Embed, [config.vocab, config.d_model])?;
+    let unembed = if config.tied {
+        Linear::new(embed.clone().transpose())
+    } else {
+        Linear::new(loader.joined([(Name::Unembed, config.vocab)], config.d_model)?)
+    };
+    let norm = |name| Ok(RmsNorm::new(loader.tensor(name, [config.d_model])?, config.rms_eps));
+    let blocks = (0..config.n_layers).map(|layer| block(&loader, &config, layer, &norm));
+    Ok(Llama {
+        blocks: blocks.collect::<Result<_, _>>()?,
+        norm: norm(Name::Norm)?,
+        embed,
+        unembed,
+        frequencies: config.rope.frequencies(config.head_dim),
+        kernels: Kernels::for_device(device, dtype.burn()),
+        device: device.clone(),
+        config,
+    })
+}
+
+fn block(
+    loader: &Loader<'_>,
+    config: &Config,
+    layer: usize,
+    norm: &impl Fn(Name) -> Result<RmsNorm, ModelError>,
+) -> Result<Block, ModelError> {
+    let name = |part| Name::Block(layer, part);
+    let (queries, keys) = (config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim);
+    let qkv = [(name(Part::Query), queries), (name(Part::Key), keys), (name(Part::Value), keys)];
+    let gate_up = [(name(Part::Gate), config.d_mlp), (name(Part::Up), config.d_mlp)];
+    Ok(Block {
+        ln1: norm(name(Part::Ln1))?,
+        qkv: Linear::new(loader.joined(qkv, config.d_model)?),
+        output: Linear::new(loader.joined([(name(Part::Output), config.d_model)], queries)?),
+        ln2: norm(name(Part::Ln2))?,
+        mlp: Mlp::new(
+            Linear::new(loader.joined(gate_up, config.d_model)?),
+            Linear::new(loader.joined([(name(Part::Down), config.d_model)], config.d_mlp)?),
+        ),
+    })
+}
