@@ -14,7 +14,7 @@ pub enum ModelError {
         name: String,
     },
     /// A file could not be opened or read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -83,11 +83,21 @@ pub enum ModelError {
         /// Why.
         source: safetensors::SafeTensorError,
     },
-    /// A GGUF file, or a tensor in it, cannot be read.
-    #[error("{} is malformed or cut off: {source}", path.display())]
+    /// The header of a GGUF file cannot be read.
+    #[error("{} is no GGUF file, or cut off: {source}", path.display())]
     Gguf {
         /// The file.
         path: PathBuf,
+        /// Why.
+        source: Box<candle_core::Error>,
+    },
+    /// A tensor of a GGUF file cannot be read.
+    #[error("{}: `{name}` is malformed or cut off: {source}", path.display())]
+    GgufTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
         /// Why.
         source: Box<candle_core::Error>,
     },
@@ -164,7 +174,7 @@ pub enum ModelError {
         file: String,
     },
     /// The hub could not be asked.
-    #[error("cannot fetch `{id}` from the hub")]
+    #[error("cannot fetch `{id}` from the hub: {source}")]
     Hub {
         /// The Hugging Face id.
         id: String,
@@ -184,7 +194,10 @@ impl ModelError {
                 Some(format!("download the whole repository; {name} is part of it"))
             }
             Self::NotLlama { .. } => Some("only models of the llama architecture can be run".into()),
-            Self::Safetensors { .. } | Self::Gguf { .. } | Self::MissingTensor { .. } => {
+            Self::Safetensors { .. }
+            | Self::Gguf { .. }
+            | Self::GgufTensor { .. }
+            | Self::MissingTensor { .. } => {
                 Some("download the file again, and compare its size and SHA-256 with the source's".into())
             }
             Self::ExtraTensors { .. } => Some(

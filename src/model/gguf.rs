@@ -29,7 +29,8 @@ impl Gguf {
     /// Maps the file and reads its header.
     pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
         let map = map(path)?;
-        let content = Content::read(&mut Cursor::new(&map)).map_err(malformed(path))?;
+        let content = Content::read(&mut Cursor::new(&map))
+            .map_err(|error| ModelError::Gguf { path: path.to_owned(), source: Box::new(bare(error)) })?;
         let header = Header { path, metadata: &content.metadata };
         let vocab = content
             .tensor_infos
@@ -101,12 +102,20 @@ impl Gguf {
         self.content
             .tensor(&mut Cursor::new(&self.map), name, &device)
             .and_then(|tensor| tensor.dequantize(&device)?.flatten_all()?.to_vec1())
-            .map_err(malformed(&self.path))
+            .map_err(|error| ModelError::GgufTensor {
+                path: self.path.clone(),
+                name: name.to_owned(),
+                source: Box::new(bare(error)),
+            })
     }
 }
 
-fn malformed(path: &Path) -> impl FnOnce(candle_core::Error) -> ModelError + '_ {
-    |source| ModelError::Gguf { path: path.to_owned(), source: Box::new(source) }
+/// The error without the backtrace that candle prints with it.
+fn bare(error: candle_core::Error) -> candle_core::Error {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => bare(*inner),
+        error => error,
+    }
 }
 
 /// Undoes llama.cpp's permutation of the rows of a head: its files hold the two numbers of a rotated pair

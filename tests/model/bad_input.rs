@@ -121,8 +121,12 @@ fn truncated_gguf() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("cut.gguf");
     std::fs::copy(&whole, &path).unwrap();
-    // In the middle of the weights, of the header, and nothing left at all.
-    for size in [60_000_000, 100_000, 0] {
+    // In the middle of the weights: the first tensor that is not whole is named.
+    cut(&path, 60_000_000);
+    let error = refused(&path);
+    assert!(matches!(&error, ModelError::GgufTensor { name, .. } if name.starts_with("blk.")), "{error}");
+    // In the middle of the header, and nothing left at all.
+    for size in [100_000, 0] {
         cut(&path, size);
         let error = refused(&path);
         assert!(matches!(error, ModelError::Gguf { .. }), "{size}: {error}");
