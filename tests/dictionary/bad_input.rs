@@ -17,7 +17,7 @@ fn refusal(folder: &Path) -> DictionaryError {
 }
 
 /// Writes a sound Llama Scope dictionary with changed hyperparameters.
-fn changed(folder: &Path, change: Value) {
+fn changed(folder: &Path, change: &Value) {
     let made = LlamaScope::default();
     made.write(folder, 8, 1);
     let mut hyperparams = made.hyperparams(8);
@@ -124,7 +124,7 @@ fn unsupported_settings_are_named() {
         (json!({"hook_point_out": "blocks.8.hook_mlp_out"}), "hook_point_out"),
     ] {
         let dir = tempdir().unwrap();
-        changed(dir.path(), change);
+        changed(dir.path(), &change);
         assert!(
             matches!(refusal(dir.path()), DictionaryError::Unsupported { key: found, .. } if found == key)
         );
@@ -139,40 +139,40 @@ fn unsupported_settings_are_named() {
         (json!({"d_sae": null, "expansion_factor": 0.001}), "d_sae"),
     ] {
         let dir = tempdir().unwrap();
-        changed(dir.path(), change);
+        changed(dir.path(), &change);
         assert!(
             matches!(refusal(dir.path()), DictionaryError::OutOfRange { key: found, .. } if found == key)
         );
     }
     let dir = tempdir().unwrap();
-    changed(dir.path(), json!({"hook_point_in": "blocks.8.hook_nonsense"}));
+    changed(dir.path(), &json!({"hook_point_in": "blocks.8.hook_nonsense"}));
     assert!(matches!(refusal(dir.path()), DictionaryError::Hook { .. }));
 }
 
 #[test]
 fn unsupported_saelens_and_sparsify_settings_are_named() {
-    let saelens = |change: Value| {
+    let saelens = |change: &Value| {
         let mut cfg = json!({"architecture": "standard", "d_in": 8, "d_sae": 16, "hook_name": "blocks.0.hook_resid_post"});
         cfg.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         ("cfg.json", "sae_weights.safetensors", cfg)
     };
-    let sparsify = |change: Value| {
+    let sparsify = |change: &Value| {
         let mut cfg = json!({"d_in": 8, "num_latents": 16, "k": 4});
         cfg.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         ("cfg.json", "sae.safetensors", cfg)
     };
     for ((config, weights, cfg), key) in [
-        (saelens(json!({"architecture": "temporal"})), "architecture"),
-        (saelens(json!({"activation_fn_str": "tanh-relu"})), "activation_fn"),
-        (saelens(json!({"normalize_activations": "expected_average_only_in"})), "normalize_activations"),
-        (saelens(json!({"normalize_activations": true})), "normalize_activations"),
-        (saelens(json!({"finetuning_scaling_factor": true})), "finetuning_scaling_factor"),
-        (saelens(json!({"reshape_activations": "hook_z"})), "reshape_activations"),
-        (saelens(json!({"hook_point_head_index": 3})), "hook_head_index"),
-        (sparsify(json!({"transcode": true})), "transcode"),
-        (sparsify(json!({"skip_connection": true})), "skip_connection"),
-        (sparsify(json!({"signed": true})), "signed"),
-        (sparsify(json!({"activation": "relu"})), "activation"),
+        (saelens(&json!({"architecture": "temporal"})), "architecture"),
+        (saelens(&json!({"activation_fn_str": "tanh-relu"})), "activation_fn"),
+        (saelens(&json!({"normalize_activations": "expected_average_only_in"})), "normalize_activations"),
+        (saelens(&json!({"normalize_activations": true})), "normalize_activations"),
+        (saelens(&json!({"finetuning_scaling_factor": true})), "finetuning_scaling_factor"),
+        (saelens(&json!({"reshape_activations": "hook_z"})), "reshape_activations"),
+        (saelens(&json!({"hook_point_head_index": 3})), "hook_head_index"),
+        (sparsify(&json!({"transcode": true})), "transcode"),
+        (sparsify(&json!({"skip_connection": true})), "skip_connection"),
+        (sparsify(&json!({"signed": true})), "signed"),
+        (sparsify(&json!({"activation": "relu"})), "activation"),
     ] {
         let dir = tempdir().unwrap();
         let folder = dir.path().join("layers.0");

@@ -32,20 +32,20 @@ fn compare(folder: &Path, size: f64, reference: impl Fn(&[f64]) -> Row) -> f64 {
     let f = numbers(dictionary.encode(tensor(&x, D_IN)));
     let x_hat = numbers(dictionary.decode(dictionary.encode(tensor(&x, D_IN)), &tensor(&x, D_IN)));
 
-    let (mut close, mut active) = (0, 0);
+    let (mut close, mut active) = (0_usize, 0_usize);
     for (at, row) in x.chunks(D_IN).enumerate() {
         let row: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
         let expected = reference(&row);
         let got = &f[at * D_SAE..][..D_SAE];
         let mut checked = (Vec::new(), Vec::new());
-        for feature in 0..D_SAE {
+        for (feature, got) in got.iter().copied().enumerate() {
             if expected.margin[feature] < MARGIN {
                 close += 1;
                 continue;
             }
-            assert_eq!(got[feature] > 0.0, expected.f[feature] > 0.0, "row {at}, feature {feature}");
+            assert_eq!(got > 0.0, expected.f[feature] > 0.0, "row {at}, feature {feature}");
             active += usize::from(expected.f[feature] > 0.0);
-            checked.0.push(got[feature]);
+            checked.0.push(got);
             checked.1.push(expected.f[feature] as f32);
         }
         assert!(relative_error(&checked.0, &checked.1) < RELATIVE, "row {at}");
@@ -203,7 +203,7 @@ fn write_saelens(folder: &Path, cfg: &Value, seed: u64) {
 
 #[test]
 fn saelens_agrees_with_f64() {
-    let cfg = |change: Value| {
+    let cfg = |change: &Value| {
         let mut cfg = json!({
             "architecture": "standard", "d_in": D_IN, "d_sae": D_SAE, "dtype": "float32",
             "apply_b_dec_to_input": true, "normalize_activations": "none", "reshape_activations": "none",
@@ -224,7 +224,7 @@ fn saelens_agrees_with_f64() {
         json!({"architecture": "gated"}),
     ];
     for (seed, case) in cases.into_iter().enumerate() {
-        let (dir, cfg) = (tempdir().unwrap(), cfg(case));
+        let (dir, cfg) = (tempdir().unwrap(), cfg(&case));
         write_saelens(dir.path(), &cfg, seed as u64);
         let l0 = compare(dir.path(), 2.0, saelens(dir.path(), &cfg));
         assert!((1.0..150.0).contains(&l0), "{cfg}: {l0} features fire: nothing is tested");

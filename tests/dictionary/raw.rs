@@ -10,26 +10,26 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
 
 /// A random source, a uniform number of which lies in −1 … 1.
-pub struct Random(ChaCha8Rng);
+pub(super) struct Random(ChaCha8Rng);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    pub fn numbers(&mut self, count: usize, size: f64) -> Vec<f32> {
+    pub(super) fn numbers(&mut self, count: usize, size: f64) -> Vec<f32> {
         (0..count).map(|_| ((self.0.random::<f64>() * 2.0 - 1.0) * size) as f32).collect()
     }
 
     /// Roughly normal, of standard deviation `size`.
-    pub fn normals(&mut self, count: usize, size: f64) -> Vec<f32> {
+    pub(super) fn normals(&mut self, count: usize, size: f64) -> Vec<f32> {
         let mut normal = || (0..12).map(|_| self.0.random::<f64>()).sum::<f64>() - 6.0;
         (0..count).map(|_| (normal() * size) as f32).collect()
     }
 }
 
 /// Writes a safetensors file of f32 tensors.
-pub fn write_tensors(path: &Path, tensors: &[(&str, Vec<usize>, Vec<f32>)]) {
+pub(super) fn write_tensors(path: &Path, tensors: &[(&str, Vec<usize>, Vec<f32>)]) {
     let bytes: Vec<Vec<u8>> =
         tensors.iter().map(|tensor| tensor.2.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let views = tensors
@@ -41,7 +41,7 @@ pub fn write_tensors(path: &Path, tensors: &[(&str, Vec<usize>, Vec<f32>)]) {
 }
 
 /// Every f32 or bf16 tensor of a file, in f64.
-pub fn read_tensors(path: &Path) -> BTreeMap<String, Vec<f64>> {
+pub(super) fn read_tensors(path: &Path) -> BTreeMap<String, Vec<f64>> {
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let widen = |view: &TensorView<'_>| match view.dtype() {
@@ -56,22 +56,22 @@ pub fn read_tensors(path: &Path) -> BTreeMap<String, Vec<f64>> {
     file.iter().map(|(name, view)| (name.to_owned(), widen(&view))).collect()
 }
 
-pub fn write_json(path: &Path, value: &Value) {
+pub(super) fn write_json(path: &Path, value: &Value) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, value.to_string()).unwrap();
 }
 
 /// What a Llama Scope dictionary is made with.
 #[derive(Clone)]
-pub struct LlamaScope {
-    pub d_in: usize,
-    pub d_sae: usize,
-    pub norm_in: f64,
-    pub norm_out: f64,
-    pub threshold: f64,
-    pub act_fn: &'static str,
-    pub top_k: usize,
-    pub include_decoder_norm: bool,
+pub(super) struct LlamaScope {
+    pub(super) d_in: usize,
+    pub(super) d_sae: usize,
+    pub(super) norm_in: f64,
+    pub(super) norm_out: f64,
+    pub(super) threshold: f64,
+    pub(super) act_fn: &'static str,
+    pub(super) top_k: usize,
+    pub(super) include_decoder_norm: bool,
 }
 
 impl Default for LlamaScope {
@@ -90,7 +90,7 @@ impl Default for LlamaScope {
 }
 
 impl LlamaScope {
-    pub fn hyperparams(&self, layer: usize) -> Value {
+    pub(super) fn hyperparams(&self, layer: usize) -> Value {
         json!({
             "device": "cuda", "seed": 42, "dtype": "torch.bfloat16",
             "hook_point_in": format!("blocks.{layer}.hook_resid_post"),
@@ -110,7 +110,7 @@ impl LlamaScope {
     }
 
     /// Writes it with random weights whose decoder columns have norms from 0.5 to 2.5.
-    pub fn write(&self, folder: &Path, layer: usize, seed: u64) {
+    pub(super) fn write(&self, folder: &Path, layer: usize, seed: u64) {
         let Self { d_in, d_sae, .. } = *self;
         let mut random = Random::new(seed);
         let mut decoder = random.normals(d_in * d_sae, 1.0 / (d_in as f64).sqrt());
@@ -138,37 +138,37 @@ impl LlamaScope {
 
 /// One row's features by a reference: the value where it fires, and how far each was from firing or not, as a
 /// share of the row's largest pre-activation.
-pub struct Row {
-    pub f: Vec<f64>,
-    pub margin: Vec<f64>,
-    pub x_hat: Vec<f64>,
+pub(super) struct Row {
+    pub(super) f: Vec<f64>,
+    pub(super) margin: Vec<f64>,
+    pub(super) x_hat: Vec<f64>,
 }
 
 /// `rows` of `matrix: [rows, columns]` times `x`.
-pub fn times(matrix: &[f64], x: &[f64]) -> Vec<f64> {
+pub(super) fn times(matrix: &[f64], x: &[f64]) -> Vec<f64> {
     matrix.chunks(x.len()).map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
 }
 
 /// `x` times `matrix: [x.len(), columns]`.
-pub fn into(x: &[f64], matrix: &[f64]) -> Vec<f64> {
+pub(super) fn into(x: &[f64], matrix: &[f64]) -> Vec<f64> {
     let columns = matrix.len() / x.len();
     (0..columns)
         .map(|column| x.iter().enumerate().map(|(row, x)| x * matrix[row * columns + column]).sum())
         .collect()
 }
 
-pub fn norm(x: &[f64]) -> f64 {
+pub(super) fn norm(x: &[f64]) -> f64 {
     x.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
-pub fn tensor(rows: &[f32], width: usize) -> Tensor<2> {
+pub(super) fn tensor(rows: &[f32], width: usize) -> Tensor<2> {
     Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / width, width]), &Device::flex())
 }
 
-pub fn numbers(tensor: Tensor<2>) -> Vec<f32> {
+pub(super) fn numbers(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-pub fn column(tensor: Tensor<1>) -> Vec<f32> {
+pub(super) fn column(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }

@@ -13,7 +13,7 @@ const RELATIVE: f64 = 1e-5;
 
 fn made(act_fn: &'static str, threshold: f64) -> (Dictionary, Vec<f32>) {
     let dir = tempdir().unwrap();
-    let made = LlamaScope { act_fn, threshold, ..LlamaScope::default() };
+    let made = LlamaScope { threshold, act_fn, ..LlamaScope::default() };
     made.write(dir.path(), 8, 7);
     let mut x = Random::new(8).normals(ROWS * made.d_in, 3.0);
     // A row on which nothing can fire, for the threshold is far above the bias.

@@ -168,7 +168,9 @@ fn planted(rows: usize, seed: u64) -> Vec<f32> {
             let size = 4.0 + 2.0 * random.numbers(1, 1.0)[0];
             row.iter_mut().zip(&directions[direction * D_IN..]).for_each(|(x, d)| *x += size * d);
         }
-        row.iter_mut().for_each(|x| *x *= 10.0);
+        for x in row {
+            *x *= 10.0;
+        }
     }
     x
 }
