@@ -1,6 +1,6 @@
 //! From rows of the model to feature activations and back.
 
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, activation::relu};
+use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, activation::relu};
 
 use super::canonical::{Activation, Dictionary, Input};
 use super::select::{is_host, keep_largest};
@@ -10,9 +10,9 @@ const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 impl Dictionary {
     /// The feature activations of rows of the model: `[n, d_in]` in the model's units to `[n, d_sae]`, 0 where a
-    /// feature does not fire.
+    /// feature does not fire. Rows of any float type are taken; all arithmetic is in f32.
     pub fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        let mut x = self.scaled(x);
+        let mut x = self.scaled(x.cast(FloatDType::F32));
         if self.subtracts_decoder_bias {
             x = x - self.b_dec.clone().unsqueeze();
         }
@@ -28,9 +28,11 @@ impl Dictionary {
         let decoded = (f.matmul(self.w_dec.clone()) + self.b_dec.clone().unsqueeze()) * self.output_scale;
         match self.input {
             Input::None | Input::Scale(_) => decoded,
-            Input::ConstantNorm => decoded * norm(x) / (self.d_in as f64).sqrt(),
+            Input::ConstantNorm => {
+                decoded * norm(&x.clone().cast(FloatDType::F32)) / (self.d_in as f64).sqrt()
+            }
             Input::LayerNorm => {
-                let (centered, mean) = centered(x.clone());
+                let (centered, mean) = centered(x.clone().cast(FloatDType::F32));
                 decoded * deviation(&centered) + mean
             }
         }

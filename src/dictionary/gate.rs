@@ -3,7 +3,7 @@
 //! A dictionary that is read at the wrong layer, without its norm or without its threshold still gives numbers.
 //! They show in two figures: how many features fire, and how much of the variance they explain.
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::canonical::{Activation, Dictionary};
 use super::error::DictionaryError;
@@ -111,7 +111,8 @@ impl<'a> Gauge<'a> {
     pub fn add(&mut self, x: &Tensor<2>) -> Result<(), DictionaryError> {
         let n = x.dims()[0];
         for start in (0..n).step_by(CHUNK) {
-            self.add_chunk(x.clone().slice_dim(0, start..n.min(start + CHUNK)))?;
+            let chunk = x.clone().slice_dim(0, start..n.min(start + CHUNK));
+            self.add_chunk(chunk.cast(FloatDType::F32))?;
         }
         Ok(())
     }
@@ -119,7 +120,7 @@ impl<'a> Gauge<'a> {
     fn add_chunk(&mut self, x: Tensor<2>) -> Result<(), DictionaryError> {
         let rows = x.dims()[0];
         let f = self.dictionary.encode(x.clone());
-        let fires = f.clone().greater_scalar(0.0).float();
+        let fires = f.clone().greater_scalar(0.0).cast(FloatDType::F32);
         self.active += sum(fires.clone().sum_dim(1))?;
         for (fired, count) in self.fired.iter_mut().zip(values(fires.sum_dim(0))?) {
             *fired |= count > 0.0;

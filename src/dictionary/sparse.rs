@@ -1,6 +1,6 @@
 //! The features of each position that are kept, and what was dropped.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::canonical::Dictionary;
@@ -73,6 +73,7 @@ impl Dictionary {
         keep: Keep,
         choose: fn(Tensor<2>, Keep) -> Result<Chosen, DictionaryError>,
     ) -> Result<Sparse, DictionaryError> {
+        let x = x.cast(FloatDType::F32);
         let f = self.encode(x.clone());
         let residual_norm = norm(&x).squeeze_dim(1);
         let x_hat = self.decode(f.clone(), &x);
@@ -85,7 +86,7 @@ impl Dictionary {
 /// Chooses in tensor operations.
 fn choose(f: Tensor<2>, keep: Keep) -> Result<Chosen, DictionaryError> {
     let d_sae = f.dims()[1];
-    let l0: Tensor<1> = f.clone().greater_scalar(0.0).float().sum_dim(1).squeeze_dim(1);
+    let l0: Tensor<1> = f.clone().greater_scalar(0.0).cast(FloatDType::F32).sum_dim(1).squeeze_dim(1);
     let width = match keep {
         Keep::Top(k) => k.clamp(1, d_sae),
         Keep::All => largest_count(l0.clone())?.clamp(1, d_sae),

@@ -1,6 +1,6 @@
 //! What is kept of each position, against plain tensor operations and against f64.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 use saelake::dictionary::{Dictionary, Keep, Sparse, open};
 use tempfile::tempdir;
 
@@ -84,6 +84,22 @@ fn check(dictionary: &Dictionary, sparse: &Sparse, keep: Keep, x: &[f32], f: &[f
     ] {
         assert!(relative_error(&column(got.clone()), &expected) < RELATIVE);
     }
+}
+
+/// A model that runs in bf16 hands over bf16 rows; nothing after that is in bf16.
+#[test]
+fn rows_of_bf16_are_encoded_in_f32() {
+    let (dictionary, x) = made("relu", 0.0);
+    let half = tensor(&x, dictionary.d_in).cast(FloatDType::BF16);
+    let single = half.clone().cast(FloatDType::F32);
+    assert_eq!(numbers(dictionary.encode(half.clone())), numbers(dictionary.encode(single.clone())));
+    let (half_kept, single_kept) = (
+        dictionary.sparsify(half.clone(), Keep::All).unwrap(),
+        dictionary.sparsify(single.clone(), Keep::All).unwrap(),
+    );
+    assert_eq!(pairs(&half_kept), pairs(&single_kept));
+    assert_eq!(column(half_kept.reconstruction_error), column(single_kept.reconstruction_error));
+    assert_eq!(dictionary.measure(&half).unwrap(), dictionary.measure(&single).unwrap());
 }
 
 #[test]
