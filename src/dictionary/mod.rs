@@ -15,6 +15,7 @@ mod error;
 mod format;
 mod gate;
 mod llama_scope;
+mod outliers;
 mod saelens;
 mod saelens_config;
 mod select;
@@ -28,8 +29,9 @@ pub use error::DictionaryError;
 pub use format::{Format, Found, find, open};
 pub use gate::{
     EXPLAINED_VARIANCE_SLACK, Gauge, Implausible, L0_FACTOR, MAX_L0_SHARE, MIN_EXPLAINED_VARIANCE, MIN_L0,
-    Measured,
+    Measured, RECORDED_L0_FACTOR,
 };
+pub use outliers::LONGEST;
 pub use sparse::{Keep, Sparse};
 pub use train::{
     AUXILIARY_WEIGHT, Parameters, Pass, Report, TrainSettings, Trained, Trainer, Written, pass, pass_plain,

@@ -1,7 +1,7 @@
 //! The check at load time, on data that the dictionary truly explains, and on the mistakes it must catch.
 
 use burn::tensor::{Device, Tensor};
-use saelake::dictionary::{Activation, Dictionary, DictionaryError, Implausible, Input, open};
+use saelake::dictionary::{Activation, Dictionary, DictionaryError, Implausible, Input, Measured, open};
 use tempfile::tempdir;
 
 use super::raw::{LlamaScope, Random, tensor, write_json, write_tensors};
@@ -164,11 +164,41 @@ fn a_recorded_figure_is_held_to() {
     let x = rows(&features, 2);
     let mut dictionary = dictionary(&features, &x);
     let measured = dictionary.measure(&tensor(&x, D_IN)).unwrap();
-    dictionary.provenance.expected.explained_variance = Some(measured.explained_variance as f32 + 0.1);
+    dictionary.provenance.expected.explained_variance = Some(measured.explained_variance as f32 + 0.05);
     dictionary.check(&measured).unwrap();
-    dictionary.provenance.expected.explained_variance = Some(measured.explained_variance as f32 + 0.2);
+    dictionary.provenance.expected.explained_variance = Some(measured.explained_variance as f32 + 0.15);
     let error = dictionary.check(&measured).unwrap_err();
     assert!(matches!(error, DictionaryError::Implausible { why: Implausible::Unexplained { .. }, .. }));
     assert!(error.hint().is_some());
     assert_eq!(error.exit_code(), 2);
+
+    // A record that half as many features fire was not made with this dictionary, read this way.
+    let mut expected = |factor: f64| {
+        dictionary.provenance.expected.explained_variance = Some(measured.explained_variance as f32);
+        dictionary.provenance.expected.l0 = Some((measured.l0 * factor) as f32);
+        dictionary.check(&measured)
+    };
+    expected(0.7).unwrap();
+    expected(1.5).unwrap();
+    assert!(matches!(
+        expected(0.5),
+        Err(DictionaryError::Implausible { why: Implausible::TooDense { .. }, .. })
+    ));
+    assert!(matches!(
+        expected(2.0),
+        Err(DictionaryError::Implausible { why: Implausible::TooSparse { .. }, .. })
+    ));
+}
+
+#[test]
+fn attention_sinks_are_left_out_and_counted() {
+    let features = features(1);
+    let x = rows(&features, 2);
+    let dictionary = dictionary(&features, &x);
+    let before = dictionary.measure(&tensor(&x, D_IN)).unwrap();
+    let mut with_sink = Random::new(9).normals(D_IN, 700.0);
+    with_sink.extend(&x);
+    let after = dictionary.measure(&tensor(&with_sink, D_IN)).unwrap();
+    assert_eq!((before.outliers, after.outliers), (0, 1));
+    assert_eq!(Measured { outliers: 0, ..after }, before);
 }

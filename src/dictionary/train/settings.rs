@@ -32,10 +32,10 @@ impl Default for TrainSettings {
         Self {
             features: 2304,
             k: 48,
-            steps: 2000,
+            steps: 1000,
             batch: 1024,
             learning_rate: 1e-3,
-            dead_after: 100_000,
+            dead_after: 50_000,
             seed: 0,
         }
     }

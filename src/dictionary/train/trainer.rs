@@ -12,6 +12,7 @@ use super::silence::Silence;
 use super::trained::Trained;
 use crate::dictionary::encode::norm;
 use crate::dictionary::error::DictionaryError;
+use crate::dictionary::outliers::usual;
 use crate::dictionary::tensors::{matrix, row_norms, vector};
 
 /// How many rows the threshold is calibrated on at most, as many as Llama Scope took.
@@ -96,7 +97,8 @@ impl Trainer {
 }
 
 /// Trains on rows in the host's memory, in an order that the seed decides: `rows` is `[n, d_in]`, row-major, in
-/// the model's units, without position 0 and special tokens. `progress` is told the step and the share of the
+/// the model's units, without position 0 and special tokens. Rows far longer than the others (attention sinks)
+/// are left out, as they are when a dictionary is measured. `progress` is told the step and the share of the
 /// sum of squares that is not reconstructed.
 ///
 /// # Errors
@@ -108,8 +110,11 @@ pub fn train_on(
     device: &Device,
     mut progress: impl FnMut(usize, f64),
 ) -> Result<Trained, DictionaryError> {
-    let mut trainer = Trainer::new(rows, d_in, settings, device)?;
-    let mut order: Vec<usize> = (0..rows.len() / d_in).collect();
+    let mut order = usual(&row_norms(rows, d_in));
+    let sample: Vec<f32> =
+        order.iter().flat_map(|row| &rows[row * d_in..(row + 1) * d_in]).copied().collect();
+    let mut trainer = Trainer::new(&sample, d_in, settings, device)?;
+    drop(sample);
     let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
     let mut next = order.len();
     for step in 0..settings.steps {

@@ -18,8 +18,11 @@ use crate::model::Hook;
 /// What a dictionary does on rows that it was not trained on, measured through the files as written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
-    /// How many rows.
+    /// How many rows were measured.
     pub rows: usize,
+    /// How many more were left out, for they are longer than [`LONGEST`](crate::dictionary::LONGEST) times the
+    /// median.
+    pub outliers: usize,
     /// Mean number of active features.
     pub l0: f64,
     /// Share of the variance that it reconstructs.
@@ -77,8 +80,8 @@ impl Trained {
             return Err(DictionaryError::TooFewRows { rows, needed: 1, purpose: "measure the dictionary" });
         }
         let x = matrix(held_out[..rows * self.d_in].to_vec(), [rows, self.d_in], device);
-        let Measured { rows, l0, explained_variance, dead_share } = dictionaries[0].measure(&x)?;
-        Ok(Report { rows, l0, explained_variance, dead_share })
+        let Measured { rows, outliers, l0, explained_variance, dead_share } = dictionaries[0].measure(&x)?;
+        Ok(Report { rows, outliers, l0, explained_variance, dead_share })
     }
 
     fn hyperparams(&self, hook: Hook, command: &str, report: Option<Report>) -> serde_json::Value {
@@ -105,6 +108,7 @@ impl Trained {
                 "explained_variance": report.explained_variance,
                 "dead_share": report.dead_share,
                 "held_out_rows": report.rows,
+                "held_out_outliers": report.outliers,
                 "steps": settings.steps,
                 "batch": settings.batch,
                 "learning_rate": settings.learning_rate,
