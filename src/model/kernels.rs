@@ -9,7 +9,7 @@ use super::{cpu, mlp, norm};
 
 /// How the parts of a block are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kernels {
+pub(crate) enum Kernels {
     /// In tensor operations, on any device.
     Plain,
     /// By loops of our own. Only on the CPU and in f32.
@@ -60,14 +60,6 @@ impl Kernels {
         match self {
             Self::Plain => mlp::swiglu(gate_up),
             Self::Cpu => cpu::swiglu::swiglu(gate_up),
-        }
-    }
-
-    /// `x: [rows, inputs]` times `weight: [inputs, outputs]`.
-    pub(crate) fn product(self, x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Plain => x.matmul(weight),
-            Self::Cpu => cpu::product::product(x, weight),
         }
     }
 }

@@ -2,23 +2,34 @@
 
 use burn::tensor::Tensor;
 
+use super::cpu::panels::Panels;
+use super::cpu::product::product;
 use super::kernels::Kernels;
 
 /// A weight matrix without bias.
 #[derive(Clone, Debug)]
-pub(crate) struct Linear {
+pub(super) enum Linear {
     /// `[inputs, outputs]`; in memory it may lie the other way round.
-    weight: Tensor<2>,
+    Plain(Box<Tensor<2>>),
+    /// Packed for the CPU.
+    Packed(Panels),
 }
 
 impl Linear {
-    /// Wraps `weight: [inputs, outputs]`.
-    pub(crate) const fn new(weight: Tensor<2>) -> Self {
-        Self { weight }
+    /// `[rows, inputs]` to `[rows, outputs]`.
+    pub(super) fn forward(&self, x: Tensor<2>, kernels: Kernels) -> Tensor<2> {
+        match (self, kernels) {
+            (Self::Packed(panels), _) => panels.product(x),
+            (Self::Plain(weight), Kernels::Cpu) => product(x, *weight.clone()),
+            (Self::Plain(weight), Kernels::Plain) => x.matmul(*weight.clone()),
+        }
     }
 
-    /// `[rows, inputs]` to `[rows, outputs]`.
-    pub(crate) fn forward(&self, x: Tensor<2>, kernels: Kernels) -> Tensor<2> {
-        kernels.product(x, self.weight.clone())
+    /// The same weights as a plain matrix.
+    pub(super) fn unpacked(&self) -> Self {
+        match self {
+            Self::Packed(panels) => Self::Plain(Box::new(panels.unpack())),
+            Self::Plain(weight) => Self::Plain(weight.clone()),
+        }
     }
 }

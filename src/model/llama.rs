@@ -17,28 +17,28 @@ use super::tap::Tap;
 /// A Llama on a device.
 #[derive(Clone, Debug)]
 pub struct Llama {
-    pub(crate) config: Config,
-    pub(crate) device: Device,
+    pub(super) config: Config,
+    pub(super) device: Device,
     /// `[vocab, d_model]`
-    pub(crate) embed: Tensor<2>,
-    pub(crate) blocks: Vec<Block>,
-    pub(crate) norm: RmsNorm,
-    pub(crate) unembed: Linear,
+    pub(super) embed: Tensor<2>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) norm: RmsNorm,
+    pub(super) unembed: Linear,
     /// What each pair of a head turns by a position.
-    pub(crate) frequencies: Vec<f32>,
-    pub(crate) kernels: Kernels,
+    pub(super) frequencies: Vec<f32>,
+    pub(super) kernels: Kernels,
 }
 
 /// One block: attention and MLP, each behind a norm and added to the residual stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Block {
-    pub(crate) ln1: RmsNorm,
+pub(super) struct Block {
+    pub(super) ln1: RmsNorm,
     /// Queries, keys and values side by side: `[d_model, (n_heads + 2 * n_kv_heads) * head_dim]`
-    pub(crate) qkv: Linear,
+    pub(super) qkv: Linear,
     /// `[n_heads * head_dim, d_model]`
-    pub(crate) output: Linear,
-    pub(crate) ln2: RmsNorm,
-    pub(crate) mlp: Mlp,
+    pub(super) output: Linear,
+    pub(super) ln2: RmsNorm,
+    pub(super) mlp: Mlp,
 }
 
 impl Llama {
@@ -52,15 +52,18 @@ impl Llama {
         &self.device
     }
 
-    /// The same model computed by other kernels; the weights are shared. For tests and timings.
-    ///
-    /// # Panics
-    /// When the CPU's kernels are asked for on another device.
+    /// The same model in plain tensor operations, which judge the CPU's own loops. It has its own copy of the
+    /// weights that are packed for those.
     #[must_use]
-    pub fn with_kernels(&self, kernels: Kernels) -> Self {
-        let fastest = Kernels::for_device(&self.device, self.embed.dtype());
-        assert!(kernels == Kernels::Plain || kernels == fastest, "{kernels:?} kernels need the CPU and f32");
-        Self { kernels, ..self.clone() }
+    pub fn plain(&self) -> Self {
+        let mut model = Self { kernels: Kernels::Plain, ..self.clone() };
+        model.unembed = model.unembed.unpacked();
+        for Block { qkv, output, mlp: Mlp { gate_up, down }, .. } in &mut model.blocks {
+            for linear in [qkv, output, gate_up, down] {
+                *linear = linear.unpacked();
+            }
+        }
+        model
     }
 
     /// Runs `batch` and returns the residual stream after the last block, before the final norm:

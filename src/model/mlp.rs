@@ -7,20 +7,16 @@ use super::linear::Linear;
 
 /// The MLP of a block.
 #[derive(Clone, Debug)]
-pub(crate) struct Mlp {
+pub(super) struct Mlp {
     /// Gate and up side by side: `[d_model, 2 * d_mlp]`
-    gate_up: Linear,
+    pub(super) gate_up: Linear,
     /// `[d_mlp, d_model]`
-    down: Linear,
+    pub(super) down: Linear,
 }
 
 impl Mlp {
-    pub(crate) const fn new(gate_up: Linear, down: Linear) -> Self {
-        Self { gate_up, down }
-    }
-
     /// `[tokens, d_model]` to `[tokens, d_model]`.
-    pub(crate) fn forward(&self, x: Tensor<2>, kernels: Kernels) -> Tensor<2> {
+    pub(super) fn forward(&self, x: Tensor<2>, kernels: Kernels) -> Tensor<2> {
         let gate_up = self.gate_up.forward(x, kernels);
         self.down.forward(kernels.swiglu(gate_up), kernels)
     }

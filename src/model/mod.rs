@@ -33,7 +33,6 @@ pub use dtype::{Dtype, UnknownDtype};
 pub use error::ModelError;
 pub use hook::{Hook, Site, UnknownHook};
 pub use identity::Identity;
-pub use kernels::Kernels;
 pub use llama::Llama;
 pub use open::{Origin, open_llama};
 pub use packed::Packed;

@@ -101,9 +101,9 @@ fn build(weights: &Weights, config: Config, device: &Device, dtype: Dtype) -> Re
     let loader = Loader { weights, device, dtype };
     let embed = loader.tensor(Name::Embed, [config.vocab, config.d_model])?;
     let unembed = if config.tied {
-        Linear::new(embed.clone().transpose())
+        Linear::Plain(Box::new(embed.clone().transpose()))
     } else {
-        Linear::new(loader.joined([(Name::Unembed, config.vocab)], config.d_model)?)
+        loader.linear([(Name::Unembed, config.vocab)], config.d_model)?
     };
     let norm = |name| Ok(RmsNorm::new(loader.tensor(name, [config.d_model])?, config.rms_eps));
     let blocks = (0..config.n_layers).map(|layer| block(&loader, &config, layer, &norm));
@@ -131,12 +131,12 @@ fn block(
     let gate_up = [(name(Part::Gate), config.d_mlp), (name(Part::Up), config.d_mlp)];
     Ok(Block {
         ln1: norm(name(Part::Ln1))?,
-        qkv: Linear::new(loader.joined(qkv, config.d_model)?),
-        output: Linear::new(loader.joined([(name(Part::Output), config.d_model)], queries)?),
+        qkv: loader.linear(qkv, config.d_model)?,
+        output: loader.linear([(name(Part::Output), config.d_model)], queries)?,
         ln2: norm(name(Part::Ln2))?,
-        mlp: Mlp::new(
-            Linear::new(loader.joined(gate_up, config.d_model)?),
-            Linear::new(loader.joined([(name(Part::Down), config.d_model)], config.d_mlp)?),
-        ),
+        mlp: Mlp {
+            gate_up: loader.linear(gate_up, config.d_model)?,
+            down: loader.linear([(name(Part::Down), config.d_model)], config.d_mlp)?,
+        },
     })
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use half::{bf16, f16};
 
+use super::cpu::{is_cpu, panels::Panels};
 use super::dtype::Dtype;
 use super::error::ModelError;
 use super::gguf::Gguf;
+use super::linear::Linear;
 use super::names::Name;
 use super::safetensors::Shards;
 
@@ -157,13 +159,20 @@ impl Loader<'_> {
     }
 
     /// Matrices `[outputs, inputs]` of the file, joined along their outputs: `[inputs, all outputs]`.
-    pub(crate) fn joined<const N: usize>(
+    pub(super) fn linear<const N: usize>(
         &self,
         parts: [(Name, usize); N],
         inputs: usize,
-    ) -> Result<Tensor<2>, ModelError> {
+    ) -> Result<Linear, ModelError> {
+        if is_cpu(self.device) {
+            let mut rows = Vec::with_capacity(parts.iter().map(|part| part.1 * inputs).sum());
+            for (name, outputs) in parts {
+                rows.extend(self.weights.numbers(name, &[outputs, inputs])?.floats());
+            }
+            return Ok(Linear::Packed(Panels::pack(&rows, inputs)));
+        }
         let parts = parts.map(|(name, outputs)| self.tensor(name, [outputs, inputs]));
         let parts: Vec<Tensor<2>> = parts.into_iter().collect::<Result<_, _>>()?;
-        Ok(Tensor::cat(parts, 0).transpose())
+        Ok(Linear::Plain(Box::new(Tensor::cat(parts, 0).transpose())))
     }
 }

@@ -1,7 +1,7 @@
 //! What must hold by itself, without reference numbers.
 
 use burn::tensor::{Device, Tensor};
-use saelake::model::{Cache, Dtype, Hook, Kernels, Llama, ModelError, Packed, Site, Tap, open_llama};
+use saelake::model::{Cache, Dtype, Hook, Llama, ModelError, Packed, Site, Tap, open_llama};
 
 use super::{F32, Numbers, Recorder, fixture, floats, open, record, worst_row};
 use crate::support::relative_error;
@@ -279,7 +279,7 @@ fn the_cpu_computes_in_f32_only() {
 fn cpu_kernels_agree_with_plain_operations() {
     for path in [fixture("tiny-gqa"), fixture("tiny-tied"), crate::support::smollm2()] {
         let llama = open(&path);
-        let plain = llama.with_kernels(Kernels::Plain);
+        let plain = llama.plain();
         // More queries than one task of the attention takes, and one row alone.
         let long: Vec<u32> = (0..77).map(|i| (i * 37 + 11) % 64).collect();
         let batch = Packed::new([&long[..], &IDS[..1], &IDS[..]]);

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::exp::exp;
 use super::memory::{Matrix, close, open};
+use super::simd::vectorized;
 use crate::model::attention::Heads;
 
 /// Queries that one task takes. Their scores stay in the second-level cache, and little of the half of
@@ -82,9 +83,9 @@ fn attend_block(
         ..keys
     };
     multiply(&buffers.queries, keys, &mut buffers.scores);
-    let mut sums = Vec::with_capacity(group * rows);
-    for (index, scores) in buffers.scores.chunks_mut(seen).enumerate() {
-        sums.push(exponentiate(scores, past + first + index % rows + 1));
+    let mut sums = vec![0.0; group * rows];
+    for (index, (scores, sum)) in buffers.scores.chunks_mut(seen).zip(&mut sums).enumerate() {
+        exponentiate(scores, past + first + index % rows + 1, sum);
     }
     multiply(&buffers.scores, Matrix { rows: seen, ..v }, &mut buffers.mixed);
 
@@ -97,25 +98,33 @@ fn attend_block(
     }
 }
 
-/// Replaces the first `seen` scores by `e^(score - max)` and the others by 0; returns the sum.
-fn exponentiate(scores: &mut [f32], seen: usize) -> f32 {
-    let (scores, unseen) = scores.split_at_mut(seen);
-    unseen.fill(0.0);
-    let max = scores.iter().fold(f32::NEG_INFINITY, |max, score| if *score > max { *score } else { max });
-    let mut sums = [0.0_f32; 8];
-    let (eights, rest) = scores.as_chunks_mut::<8>();
-    for eight in eights {
-        for (sum, score) in sums.iter_mut().zip(eight) {
-            *score = exp(*score - max);
-            *sum += *score;
+vectorized! {
+    /// Replaces the first `seen` scores by `e^(score - max)` and the others by 0, and puts their sum in `total`.
+    fn exponentiate(scores: &mut [f32], seen: usize, total: &mut f32) {
+        let (scores, unseen) = scores.split_at_mut(seen);
+        unseen.fill(0.0);
+        let (eights, rest) = scores.as_chunks_mut::<8>();
+        let greater = |max: f32, score: f32| if score > max { score } else { max };
+        let mut maxima = [f32::NEG_INFINITY; 8];
+        for eight in &*eights {
+            for (max, score) in maxima.iter_mut().zip(eight) {
+                *max = greater(*max, *score);
+            }
+        }
+        let max = maxima.iter().chain(&*rest).fold(f32::NEG_INFINITY, |max, score| greater(max, *score));
+        let mut sums = [0.0_f32; 8];
+        for eight in eights {
+            for (sum, score) in sums.iter_mut().zip(eight) {
+                *score = exp::<FUSED>(*score - max);
+                *sum += *score;
+            }
+        }
+        *total = sums.iter().sum();
+        for score in rest {
+            *score = exp::<FUSED>(*score - max);
+            *total += *score;
         }
     }
-    let mut sum: f32 = sums.iter().sum();
-    for score in rest {
-        *score = exp(*score - max);
-        sum += *score;
-    }
-    sum
 }
 
 /// `left: [rows, inner]`, contiguous, times `right: [inner, columns]` into `out: [rows, columns]`, contiguous,

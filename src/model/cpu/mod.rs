@@ -5,8 +5,10 @@ pub(super) mod attention;
 mod exp;
 mod memory;
 pub(super) mod norm;
+pub(super) mod panels;
 pub(super) mod product;
 pub(super) mod rope;
+mod simd;
 pub(super) mod swiglu;
 
 use burn::tensor::Device;
