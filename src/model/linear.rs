@@ -1,6 +1,6 @@
 //! A product with a weight matrix.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use super::cpu::panels::Panels;
 use super::cpu::product::product;
@@ -25,11 +25,12 @@ impl Linear {
         }
     }
 
-    /// The same weights as a plain matrix.
-    pub(super) fn unpacked(&self) -> Self {
-        match self {
-            Self::Packed(panels) => Self::Plain(Box::new(panels.unpack())),
-            Self::Plain(weight) => Self::Plain(weight.clone()),
-        }
+    /// The same weights as a plain matrix of `dtype`.
+    pub(super) fn plain(&self, dtype: DType) -> Self {
+        let weight = match self {
+            Self::Packed(panels) => panels.unpack(),
+            Self::Plain(weight) => *weight.clone(),
+        };
+        Self::Plain(Box::new(weight.cast(dtype)))
     }
 }

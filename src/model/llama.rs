@@ -5,6 +5,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use super::attention::{self, Heads};
 use super::cache::Cache;
 use super::config::Config;
+use super::dtype::Dtype;
 use super::hook::{Hook, Site};
 use super::kernels::Kernels;
 use super::linear::Linear;
@@ -52,15 +53,21 @@ impl Llama {
         &self.device
     }
 
-    /// The same model in plain tensor operations, which judge the CPU's own loops. It has its own copy of the
-    /// weights that are packed for those.
+    /// The same model in plain tensor operations and in `dtype`, as other devices than the CPU run it. It
+    /// judges the CPU's own loops, and has its own copy of the weights.
     #[must_use]
-    pub fn plain(&self) -> Self {
+    pub fn plain(&self, dtype: Dtype) -> Self {
+        let dtype = dtype.burn();
         let mut model = Self { kernels: Kernels::Plain, ..self.clone() };
-        model.unembed = model.unembed.unpacked();
-        for Block { qkv, output, mlp: Mlp { gate_up, down }, .. } in &mut model.blocks {
+        model.embed = model.embed.cast(dtype);
+        model.unembed = model.unembed.plain(dtype);
+        model.norm = model.norm.cast(dtype);
+        for Block { ln1, qkv, output, ln2, mlp: Mlp { gate_up, down } } in &mut model.blocks {
+            for norm in [ln1, ln2] {
+                *norm = norm.cast(dtype);
+            }
             for linear in [qkv, output, gate_up, down] {
-                *linear = linear.unpacked();
+                *linear = linear.plain(dtype);
             }
         }
         model

@@ -27,6 +27,11 @@ impl RmsNorm {
         kernels.scale(x, self.gain.clone())
     }
 
+    /// The same norm with its gain in `dtype`.
+    pub(crate) fn cast(&self, dtype: DType) -> Self {
+        Self { gain: self.gain.clone().cast(dtype), eps: self.eps }
+    }
+
     /// The whole norm.
     pub(crate) fn forward(&self, x: Tensor<2>, kernels: Kernels) -> Tensor<2> {
         self.scale(self.normalize(x, kernels), kernels)

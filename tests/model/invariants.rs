@@ -264,6 +264,24 @@ fn half_float_files_are_read() {
     }
 }
 
+/// The way that GPUs run a model, here on the CPU: weights and activations in half floats.
+#[test]
+fn half_floats_from_end_to_end_agree_with_f32() {
+    let golden = Numbers::read(&fixture("tiny-gqa.safetensors"));
+    let ids = golden.ids("2.ids");
+    for (dtype, tolerance) in [(Dtype::Bf16, BF16), (Dtype::F16, F16)] {
+        let llama = tiny().plain(dtype);
+        let (seen, residual) = record(&llama, &ids);
+        let last = &seen.activations[&Hook::resid_post(llama.config().n_layers - 1)];
+        let error = relative_error(last, golden.entry("2.residual", llama.config().n_layers - 1));
+        assert!(error <= tolerance && error > 1e-5, "{dtype}: {error:e}");
+        let error = relative_error(&floats(llama.logits(residual)), golden.get("2.logits"));
+        assert!(error <= tolerance && error > 1e-5, "{dtype}: {error:e}");
+        let sums = seen.patterns[&(0, 0)].chunks(ids.len()).map(|row| row.iter().sum::<f32>());
+        assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() <= SUM), "the softmax is in f32");
+    }
+}
+
 #[test]
 fn the_cpu_computes_in_f32_only() {
     let folder = fixture("tiny-tied");
@@ -279,7 +297,7 @@ fn the_cpu_computes_in_f32_only() {
 fn cpu_kernels_agree_with_plain_operations() {
     for path in [fixture("tiny-gqa"), fixture("tiny-tied"), crate::support::smollm2()] {
         let llama = open(&path);
-        let plain = llama.plain();
+        let plain = llama.plain(Dtype::F32);
         // More queries than one task of the attention takes, and one row alone.
         let long: Vec<u32> = (0..77).map(|i| (i * 37 + 11) % 64).collect();
         let batch = Packed::new([&long[..], &IDS[..1], &IDS[..]]);
