@@ -10,8 +10,7 @@ mod text;
 
 pub use table::{Column, Encoding, Partition, Table, Type, Uneven, Values};
 pub use tables::{
-    ALL, attention, attention_rows, dictionaries, features, games, positions, runs, spans, steps,
-    tokens,
+    ALL, attention, attention_rows, dictionaries, features, games, positions, runs, spans, steps, tokens,
 };
 pub use text::{markdown, message};
 

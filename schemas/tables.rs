@@ -97,7 +97,7 @@ table! {
         balance_after: Option<i32>, Dictionary, "dollars after it";
         p_bet: Option<f32>, Dictionary, "the model's probability of the first token of the bet option at the decision position, among all tokens";
         p_stop: Option<f32>, Dictionary, "likewise of the stop option";
-        option_mass: Option<f32>, Dictionary, "p_bet + p_stop: the share of the model's belief that the forced choice looks at";
+        option_mass: Option<f32>, Dictionary, "`p_bet` + `p_stop`: the share of the model's belief that the forced choice looks at";
         p_amount: Option<f32>, Dictionary, "the model's probability of the amount bet, given a bet, among all continuations; missing if no amount was chosen";
         amount_mass: Option<f32>, Dictionary, "the same, summed over the amounts offered";
         logit_diff: Option<f32>, Dictionary, "logit(bet) - logit(stop) at the decision position, or logit(first) - logit(second) of a prompt's metric";
@@ -157,7 +157,7 @@ table! {
         feature_norm: f32, ByteStreamSplit, "L2 norm of all active features";
         residual_norm: f32, ByteStreamSplit, "L2 norm of what the dictionary reads, in the model's units";
         reconstruction_error: f32, ByteStreamSplit, "L2 norm of what all active features together leave unexplained, in the model's units";
-        kept_share: f32, ByteStreamSplit, "share of feature_norm squared that the kept features hold; 1 if none was dropped";
+        kept_share: f32, ByteStreamSplit, "share of `feature_norm` squared that the kept features hold; 1 if none was dropped";
     }
 }
 

@@ -1,1 +1,53 @@
-//! Tests of the lake.
+//! Tests of the lake: what is appended is what every reader finds, and nothing else ever is.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod append;
+mod checksum;
+mod crash;
+mod documents;
+mod footers;
+mod full;
+mod readers;
+mod refusals;
+mod sizes;
+mod synthetic;
+
+use std::fs;
+use std::path::Path;
+
+/// A folder that a lake can be made in.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// Every data file under a lake with its bytes, by path relative to the lake.
+fn data_files(root: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() && path.file_name().unwrap() != "_delta_log" {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "parquet") {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.push((name, fs::read(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Copies a lake as it lies on disk.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -1,5 +1,42 @@
 //! The lake on disk: Parquet tables with a Delta log each.
+//!
+//! ```text
+//! root/
+//!   _staging/                                   files being written, and the writers' lock
+//!   runs/ dictionaries/ games/ steps/ tokens/ spans/
+//!     _delta_log/                               which files are the table's
+//!     part-<run>-<lowest game>-<highest game>.parquet
+//!   features/ positions/ attention/ attention_rows/
+//!     _delta_log/
+//!     game_block=0/layer=8/part-….parquet
+//! ```
+//!
+//! A batch of games is written to `_staging`, moved into the tables, and committed table by table,
+//! `games` last. A game exists if and only if it is in `games`: what a crash leaves in the other tables
+//! belongs to no game, does not count, and is cleared away by the next append.
+//! `data-layout.md` is the contract.
 
-/// What can go wrong with a lake.
-#[derive(Debug, thiserror::Error)]
-pub enum LakeError {}
+mod append;
+mod batch;
+mod columns;
+mod compatible;
+mod contents;
+mod error;
+mod file;
+mod info;
+mod layout;
+mod log;
+mod open;
+mod order;
+mod repair;
+mod statistics;
+mod validate;
+
+pub use append::{Receipt, Stage};
+pub use batch::Batch;
+pub use error::{BatchError, LakeError};
+pub use file::{ROWS_PER_GROUP, ROWS_PER_PAGE};
+pub use info::{Info, TableInfo};
+pub use layout::{Folders, GAMES_PER_BLOCK};
+pub use log::DataFile;
+pub use open::Lake;

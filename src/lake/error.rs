@@ -1,0 +1,328 @@
+//! What can go wrong with a lake, what to do about it, and the exit code that says so.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use deltalake::DeltaTableError;
+use parquet::errors::ParquetError;
+use schemas::Uneven;
+
+/// What can go wrong with a lake.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// Nothing is there.
+    #[error("there is no lake at {}", .path.display())]
+    NotFound {
+        /// Where a lake was looked for.
+        path: PathBuf,
+    },
+    /// A file is where the lake's folder should be.
+    #[error("{} is a file, and a lake is a folder", .path.display())]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The folder holds something else than a lake, or nothing.
+    #[error("{} is not a lake: {}", .path.display(), .found.as_ref().map_or_else(
+        || "it holds no table `games`".to_owned(),
+        |found| format!("it holds `{found}`, which belongs to no lake"),
+    ))]
+    NotALake {
+        /// The folder.
+        path: PathBuf,
+        /// A name in it that a lake does not have.
+        found: Option<String>,
+    },
+    /// The path cannot be written in the URL that a Delta log is opened by.
+    #[error("{} is not UTF-8, as the path of a lake must be", .path.display())]
+    NotUtf8 {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A table of a lake that holds games is gone.
+    #[error("the lake {} has lost its table `{table}`", .path.display())]
+    MissingTable {
+        /// The lake.
+        path: PathBuf,
+        /// The table.
+        table: &'static str,
+    },
+    /// The columns of a table are not those of this layout.
+    #[error("table `{table}` of the lake has the columns {found}, and this layout has {expected}")]
+    OtherColumns {
+        /// The table.
+        table: &'static str,
+        /// The columns it has, with their types.
+        found: String,
+        /// The columns it should have.
+        expected: String,
+    },
+    /// The lake was written in a later layout.
+    #[error("the lake is in format version {found}, and this program knows up to {supported}")]
+    FormatTooNew {
+        /// The lake's version.
+        found: i32,
+        /// The highest known.
+        supported: i32,
+    },
+    /// The run belongs into another lake.
+    #[error("{column}{} is {lake} in the lake and {run} in this run",
+        .layer.map_or_else(String::new, |layer| format!(" of layer {layer}")))]
+    Conflict {
+        /// The column of `runs` or `dictionaries` that differs.
+        column: &'static str,
+        /// The layer whose dictionary differs.
+        layer: Option<i32>,
+        /// The lake's value.
+        lake: String,
+        /// The run's value.
+        run: String,
+    },
+    /// The lake has the game already.
+    #[error("game `{game_id}` (key {game}) is in the lake already")]
+    GameExists {
+        /// Its key.
+        game: i64,
+        /// Its name.
+        game_id: String,
+    },
+    /// A batch is not in order.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// No room, or a limit on the size of files.
+    #[error("there is no room to write {}: {source}", .path.display())]
+    Full {
+        /// What was being written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system does not let us.
+    #[error("no permission for {}: {source}", .path.display())]
+    Denied {
+        /// What was asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another failure of the file system.
+    #[error("{} cannot be read or written: {source}", .path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A table's Delta log cannot be read or added to.
+    #[error("the Delta log in {} is unusable: {source}", .path.display())]
+    Log {
+        /// The table's folder.
+        path: PathBuf,
+        /// What the log's reader said.
+        source: Box<DeltaTableError>,
+    },
+    /// A Parquet file cannot be read or written.
+    #[error("the Parquet file {} is unusable: {source}", .path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the Parquet library said.
+        source: ParquetError,
+    },
+    /// A file does not hold what was written to it.
+    #[error("{} holds {found} rows after {written} were written", .path.display())]
+    RowsLost {
+        /// The file.
+        path: PathBuf,
+        /// Rows given.
+        written: usize,
+        /// Rows in its footer.
+        found: usize,
+    },
+}
+
+/// Why a batch is refused before anything is written.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// The columns of a table differ in length.
+    #[error(transparent)]
+    Uneven(#[from] Uneven),
+    /// The games of a batch come from several runs, or from another than the batch's.
+    #[error("a batch holds the games of one run, and this one names `{first}` and `{second}`")]
+    SeveralRuns {
+        /// One run.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// The games belong to a run that neither the batch nor the lake describes.
+    #[error("run `{run}` is neither in the batch nor in the lake")]
+    UnknownRun {
+        /// The run.
+        run: String,
+    },
+    /// Two rows have the same key.
+    #[error("table `{table}` has two rows with {key}")]
+    Twice {
+        /// The table.
+        table: &'static str,
+        /// The sort columns with their values.
+        key: String,
+    },
+    /// A row belongs to a game that is not in the batch.
+    #[error("table `{table}` has rows of game {game}, which is not among the batch's games")]
+    UnknownGame {
+        /// The table.
+        table: &'static str,
+        /// The game's key.
+        game: i64,
+    },
+    /// A row belongs to a step that is not in the batch.
+    #[error("table `{table}` has rows of game {game}, step {step}, which is not in `steps`")]
+    UnknownStep {
+        /// The table.
+        table: &'static str,
+        /// The game's key.
+        game: i64,
+        /// The step.
+        step: i32,
+    },
+    /// A game has more or fewer steps than it says.
+    #[error("game {game} says it has {said} steps, and `steps` has {found} of it")]
+    StepsMissing {
+        /// The game's key.
+        game: i64,
+        /// Its `n_steps`.
+        said: i32,
+        /// Rows in `steps`.
+        found: i32,
+    },
+    /// A step that was run has not all its tokens.
+    #[error("step {step} of game {game} says it has {said} tokens, and `tokens` has {found} of it")]
+    TokensMissing {
+        /// The game's key.
+        game: i64,
+        /// The step.
+        step: i32,
+        /// Its `n_tokens`.
+        said: i32,
+        /// Rows in `tokens`.
+        found: i32,
+    },
+    /// A position is outside its step.
+    #[error("table `{table}` has {column} {value} in game {game}, step {step}, which has {n_tokens} tokens")]
+    OutsideStep {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// Its value.
+        value: i32,
+        /// The game's key.
+        game: i64,
+        /// The step.
+        step: i32,
+        /// The step's length.
+        n_tokens: i32,
+    },
+    /// A number is infinite or none at all.
+    #[error("table `{table}` has {column} {value} at {key}")]
+    NotFinite {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// NaN or an infinity.
+        value: f32,
+        /// The sort columns with their values.
+        key: String,
+    },
+    /// There are features of a layer that no dictionary is known for.
+    #[error("there are features of layer {layer}, and neither the batch nor the lake has its dictionary")]
+    NoDictionary {
+        /// The layer.
+        layer: i32,
+    },
+}
+
+impl LakeError {
+    /// What to do about it, if that is not plain from the message.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotFound { .. } | Self::NotALake { found: None, .. } => {
+                "`saelake collect --lake DIR` makes a lake; check the path"
+            }
+            Self::NotALake { found: Some(_), .. } | Self::NotAFolder { .. } | Self::NotUtf8 { .. } => {
+                "name an empty folder, one that does not exist yet, or a lake"
+            }
+            Self::MissingTable { .. } | Self::OtherColumns { .. } | Self::Log { .. } => {
+                "restore the lake from a copy, or collect into a new one"
+            }
+            Self::FormatTooNew { .. } => "use the version of saelake that wrote it, or a later one",
+            Self::Conflict { .. } => {
+                "one lake holds one model, one set of dictionaries and one way of keeping rows; \
+                 collect into another lake"
+            }
+            Self::GameExists { .. } => "give the game another name, or use another seed",
+            Self::Full { .. } => "make room and run the same command again; what is committed is kept",
+            Self::Denied { .. } => "check who owns the folder, and that it is not mounted read-only",
+            Self::Batch(_) | Self::RowsLost { .. } => "this is a mistake in saelake; nothing was committed",
+            Self::Io { .. } | Self::Parquet { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// 2 if the path or the run does not suit, 3 if the lake cannot be read or written.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFound { .. }
+            | Self::NotAFolder { .. }
+            | Self::NotALake { .. }
+            | Self::NotUtf8 { .. }
+            | Self::Conflict { .. }
+            | Self::GameExists { .. }
+            | Self::Batch(_) => 2,
+            _ => 3,
+        }
+    }
+
+    /// A failure of the file system at `path`, by its kind.
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let path = path.to_owned();
+        match source.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => Self::Full { path, source },
+            PermissionDenied | ReadOnlyFilesystem => Self::Denied { path, source },
+            _ => Self::Io { path, source },
+        }
+    }
+
+    /// A failure of the Delta log of the table in `path`: the file system's if one is at the bottom of it.
+    pub(crate) fn log(path: &Path, source: DeltaTableError) -> Self {
+        match system_error(&source) {
+            Some(system) => Self::io(path, system),
+            None => Self::Log { path: path.to_owned(), source: Box::new(source) },
+        }
+    }
+
+    /// A failure of the Parquet file at `path`: the file system's if one is at the bottom of it.
+    pub(crate) fn parquet(path: &Path, source: ParquetError) -> Self {
+        match system_error(&source) {
+            Some(system) => Self::io(path, system),
+            None => Self::Parquet { path: path.to_owned(), source },
+        }
+    }
+}
+
+/// The error of the operating system that caused `error`.
+fn system_error(error: &(dyn StdError + 'static)) -> Option<io::Error> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(code) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(io::Error::from_raw_os_error(code));
+        }
+        cause = error.source();
+    }
+    None
+}
