@@ -1,6 +1,12 @@
 //! The one error of the program: what went wrong, which exit code says so, and what to do about it.
 
-use crate::{dictionary::DictionaryError, game::GameError, lake::LakeError, model::ModelError};
+use std::path::PathBuf;
+
+use crate::capture::CaptureError;
+use crate::dictionary::DictionaryError;
+use crate::game::GameError;
+use crate::lake::LakeError;
+use crate::model::ModelError;
 
 /// What the program's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -8,6 +14,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Anything that ends a command.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The command was asked for something that makes no sense.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     /// The model could not be found, read or run.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -17,10 +26,154 @@ pub enum Error {
     /// A game or a prompt could not be read or built.
     #[error(transparent)]
     Game(#[from] GameError),
+    /// The model's inside could not be read.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
     /// The lake could not be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),
     /// A question could not be asked of the lake.
     #[error(transparent)]
     Query(#[from] queries::QueryError),
+    /// Data could not be written to stdout.
+    #[error("cannot write to stdout: {0}")]
+    Stdout(std::io::Error),
+}
+
+impl Error {
+    /// The exit code of a command that this error ends.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Model(error) => error.exit_code(),
+            Self::Dictionary(error) => error.exit_code(),
+            Self::Game(error) => error.exit_code(),
+            Self::Capture(error) => error.exit_code(),
+            Self::Lake(error) => error.exit_code(),
+            Self::Query(error) => error.exit_code(),
+            Self::Stdout(_) => 3,
+        }
+    }
+
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage(error) => error.hint(),
+            Self::Model(error) => error.hint(),
+            Self::Dictionary(error) => error.hint(),
+            Self::Game(error) => error.hint(),
+            Self::Lake(error) => error.hint(),
+            Self::Query(error) => error.hint(),
+            Self::Capture(_) | Self::Stdout(_) => None,
+        }
+    }
+}
+
+/// A request that makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// An option that has no default is missing.
+    #[error("--{0} is missing")]
+    Missing(&'static str),
+    /// An option has a value that it cannot have.
+    #[error("--{option} cannot be `{value}`: it is {expected}")]
+    Value {
+        /// The option's name.
+        option: &'static str,
+        /// What it was given.
+        value: String,
+        /// What it can be.
+        expected: &'static str,
+    },
+    /// A file named by an option cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A configuration file is wrong.
+    #[error("{}: {source}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A configuration file asks for two things at once.
+    #[error("{}: `games` and `prompts` exclude each other", path.display())]
+    GamesAndPrompts {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A device that is not there.
+    #[error("there is no device `{word}`: this machine has the CPU and {gpus} usable GPUs")]
+    Device {
+        /// What was asked for.
+        word: String,
+        /// How many GPUs can be used.
+        gpus: usize,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Two dictionaries read one block.
+    #[error("two dictionaries read layer {layer}, and a lake holds one of each layer")]
+    TwoDictionaries {
+        /// The block.
+        layer: usize,
+    },
+    /// No dictionary was named for a model that has no demo dictionaries.
+    #[error("no dictionary is named, and the demo dictionaries belong to the default model")]
+    NoDictionary,
+    /// A block is asked for that the model does not have.
+    #[error("layer {layer} does not exist: the model has {layers} blocks, 0 to {}", layers - 1)]
+    Layer {
+        /// The block asked for.
+        layer: usize,
+        /// How many there are.
+        layers: usize,
+    },
+    /// A block is asked for that has no dictionary.
+    #[error("layer {layer} has no dictionary; there are dictionaries of {have}")]
+    LayerWithoutDictionary {
+        /// The block.
+        layer: usize,
+        /// The blocks that have one.
+        have: String,
+    },
+    /// No block is asked for at all.
+    #[error("no layer is named: without dictionaries, --layers says which blocks to capture")]
+    NoLayers,
+    /// The two options of a decision begin with the same token.
+    #[error(
+        "the options `{first}` and `{second}` begin with the same token, so their first tokens decide nothing"
+    )]
+    SameFirstToken {
+        /// One option.
+        first: String,
+        /// The other.
+        second: String,
+    },
+}
+
+impl UsageError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoDictionary => {
+                "name dictionaries with --dictionary, or pass --dictionary none to record tokens and attention only"
+            }
+            Self::Device { .. } => "--device takes auto, cpu or cuda:N",
+            Self::Missing(_) | Self::Value { .. } => "`saelake collect --help` lists the options",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
 }

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `saelake` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    saelake::cli::main()
+}

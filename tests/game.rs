@@ -313,7 +313,10 @@ fn spans_of_trimmed_white_space_are_an_error() {
 }
 
 fn parse(answer: &str, bets: &[i32]) -> Result<Decision, Unparsable> {
-    parse_answer(answer, &Options { bets: bets.to_vec() })
+    let parsed = parse_answer(answer, &Options { bets: bets.to_vec() })?;
+    let word = answer[parsed.word].to_lowercase();
+    assert_eq!(word, if parsed.decision == Decision::Stop { "stop" } else { "bet" }, "where it says so");
+    Ok(parsed.decision)
 }
 
 #[test]

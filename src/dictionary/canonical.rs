@@ -114,7 +114,29 @@ pub struct Expected {
     pub explained_variance: Option<f32>,
 }
 
+impl Activation {
+    /// Its name, as the lake stores it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Relu => "relu".to_owned(),
+            Self::JumpRelu { .. } => "jumprelu".to_owned(),
+            Self::TopK { k, .. } => format!("topk:{k}"),
+            Self::GroupMax { k } => format!("groupmax:{k}"),
+            Self::Gated { .. } => "gated".to_owned(),
+        }
+    }
+}
+
 impl Dictionary {
+    /// The factor that all rows are multiplied by before the encoder; 1 where there is none, or where each
+    /// row has its own.
+    pub const fn input_scale(&self) -> f32 {
+        match self.input {
+            Input::Scale(factor) => factor,
+            Input::None | Input::ConstantNorm | Input::LayerNorm => 1.0,
+        }
+    }
+
     /// The device that it encodes on.
     pub fn device(&self) -> Device {
         self.w_enc.device()

@@ -1,6 +1,17 @@
 //! What a written answer decides.
 
+use std::ops::Range;
+
 use super::rules::{Decision, Options};
+
+/// What an answer decides, and where it says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// The decision.
+    pub decision: Decision,
+    /// The bytes of the answer that hold the word `Bet` or `Stop`.
+    pub word: Range<usize>,
+}
 
 /// Why an answer decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,12 +61,28 @@ pub enum Unparsable {
 ///
 /// # Errors
 /// If the answer has no decision line, or the last one says anything else.
-pub fn parse_answer(answer: &str, options: &Options) -> Result<Decision, Unparsable> {
-    let (line, words) = answer
+pub fn parse_answer(answer: &str, options: &Options) -> Result<Parsed, Unparsable> {
+    let (start, line, words) = answer
         .lines()
         .rev()
-        .find_map(|line| Some((line.trim().to_owned(), decision_words(line)?)))
+        .find_map(|line| Some((line.as_ptr().addr() - answer.as_ptr().addr(), line, decision_words(line)?)))
         .ok_or(Unparsable::NoDecision)?;
+    let decision = decision_of(line.trim(), &words, options)?;
+    let word = word_of(line);
+    Ok(Parsed { decision, word: start + word.start..start + word.end })
+}
+
+/// Where the first word after the colon lies in a decision line, without asterisks.
+fn word_of(line: &str) -> Range<usize> {
+    let colon = line.find(':').map_or(0, |colon| colon + 1);
+    let is_letter = |c: char| c.is_alphabetic();
+    let start = line[colon..].find(is_letter).map_or(colon, |letter| colon + letter);
+    let end = line[start..].find(|c: char| !is_letter(c)).map_or(line.len(), |end| start + end);
+    start..end
+}
+
+fn decision_of(line: &str, words: &[String], options: &Options) -> Result<Decision, Unparsable> {
+    let line = line.to_owned();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["stop"] => Ok(Decision::Stop),

@@ -60,6 +60,14 @@ impl Components {
         self.0[component as usize]
     }
 
+    /// All of them.
+    pub const ALL: Self = Self([true; 5]);
+
+    /// Every set of components, from none to all.
+    pub fn subsets() -> impl ExactSizeIterator<Item = Self> {
+        (0..1_u8 << 5).map(|bits| Self(std::array::from_fn(|index| bits >> index & 1 == 1)))
+    }
+
     /// The components, in the order of the prompt.
     pub fn iter(self) -> impl Iterator<Item = Component> {
         Component::ALL.into_iter().filter(move |component| self.has(*component))

@@ -147,6 +147,14 @@ pub enum ModelError {
         /// What was asked for.
         dtype: Dtype,
     },
+    /// The tokenizer knows tokens that the model has no embedding for.
+    #[error("the tokenizer has {tokens} tokens and the model {vocab}: they do not belong together")]
+    Vocabulary {
+        /// Tokens of the tokenizer.
+        tokens: usize,
+        /// Tokens of the model.
+        vocab: usize,
+    },
     /// A file is needed that is not in the cache, and the network may not be used.
     #[error("{file} of `{id}` is not in the cache ({}), and HF_HUB_OFFLINE is set", cache.display())]
     Offline {
@@ -220,7 +228,8 @@ impl ModelError {
             | Self::BadValue { .. }
             | Self::IndexEscapes { .. }
             | Self::WrongShape { .. }
-            | Self::WrongDtype { .. } => None,
+            | Self::WrongDtype { .. }
+            | Self::Vocabulary { .. } => None,
         }
     }
 

@@ -98,8 +98,13 @@ impl Llama {
 
     /// The logits of rows of the last residual, in f32: `[rows, d_model]` to `[rows, vocab]`.
     pub fn logits(&self, residual: Tensor<2>) -> Tensor<2> {
-        let normalized = self.norm.forward(residual, self.kernels);
-        self.unembed.forward(normalized, self.kernels).cast(DType::F32)
+        self.unembed.forward(self.final_norm(residual), self.kernels).cast(DType::F32)
+    }
+
+    /// Rows of the last residual after the final norm and its gain, which no dictionary reads:
+    /// `[rows, d_model]`.
+    pub fn final_norm(&self, residual: Tensor<2>) -> Tensor<2> {
+        self.norm.forward(residual, self.kernels)
     }
 
     /// The forward pass; without caches no sequence has a past.

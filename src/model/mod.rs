@@ -20,6 +20,7 @@ mod mlp;
 mod names;
 mod norm;
 mod open;
+mod opened;
 mod packed;
 mod rope;
 mod safetensors;
@@ -35,6 +36,7 @@ pub use hook::{Hook, Site, UnknownHook};
 pub use identity::Identity;
 pub use llama::Llama;
 pub use open::{Origin, open_llama};
+pub use opened::{DEFAULT_MODEL_HASH, Opened, open};
 pub use packed::Packed;
 pub use rope::{Rope, Scaling};
 pub use source::{Hub, Located, Network, locate};
@@ -46,7 +48,7 @@ pub fn default_model() -> std::path::PathBuf {
 }
 
 /// `$SAELAKE_CACHE`, or `saelake` in the user's cache folder.
-fn cache_folder() -> std::path::PathBuf {
+pub(crate) fn cache_folder() -> std::path::PathBuf {
     use std::env::var_os;
     var_os("SAELAKE_CACHE").map_or_else(
         || {

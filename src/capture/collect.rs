@@ -1,0 +1,229 @@
+//! The pipeline: the model plays and reads on one thread while finished games are written on another.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use schemas::{dictionaries, runs};
+
+use super::CaptureError;
+use super::episode::Episode;
+use super::play::play;
+use super::prepare::{Prepared, prepare};
+use super::prompts::run_prompts;
+use super::reader::Reader;
+use crate::error::Error;
+use crate::game::{Decide, Form, Prompt, PromptGame, Rules, SlotMachine, slot_machine_key};
+use crate::lake::{Batch, Lake};
+use crate::tokens::Tokenizer;
+
+/// Batches that may wait for the writer before the model waits for it too.
+const WAITING_BATCHES: usize = 2;
+
+/// Where games come from.
+pub enum Source {
+    /// Slot-machine games that the model plays.
+    SlotMachine {
+        /// The rules.
+        rules: Rules,
+        /// The run's seed.
+        seed: u64,
+        /// Which games of that seed.
+        indices: Vec<u64>,
+    },
+    /// Games of a prompts file.
+    Prompts(Vec<PromptGame>),
+}
+
+impl Source {
+    /// How many games there are.
+    pub fn n_games(&self) -> usize {
+        match self {
+            Self::SlotMachine { indices, .. } => indices.len(),
+            Self::Prompts(games) => games.len(),
+        }
+    }
+
+    /// The key of the first game; 0 if there is none.
+    pub fn first_key(&self) -> Result<i64, Error> {
+        Ok(match self {
+            Self::SlotMachine { seed, indices, .. } => {
+                indices.first().map(|index| slot_machine_key(*seed, *index)).transpose()?
+            }
+            Self::Prompts(games) => games.first().map(|game| game.key),
+        }
+        .unwrap_or_default())
+    }
+
+    /// The first prompts, up to `budget` tokens: what a run is checked on before it begins. Prompts that
+    /// cannot run are left to the run itself, which records why. Games of the slot machine all begin with
+    /// the same prompt, so one is enough.
+    pub fn first_steps(
+        &self,
+        tokenizer: &Tokenizer,
+        decide: Decide,
+        context: usize,
+        budget: usize,
+    ) -> Vec<Prepared> {
+        let form = if tokenizer.has_template() { Form::Chat } else { Form::Text };
+        let prompts: Box<dyn Iterator<Item = Prompt>> = match self {
+            Self::SlotMachine { rules, seed, indices } => {
+                let machine = indices.first().and_then(|index| SlotMachine::new(*rules, *seed, *index).ok());
+                Box::new(machine.and_then(|machine| machine.prompt(form, decide)).into_iter())
+            }
+            Self::Prompts(games) => {
+                Box::new(games.iter().flat_map(|game| game.steps.iter().map(|step| step.prompt.clone())))
+            }
+        };
+        let mut tokens = 0;
+        prompts
+            .filter_map(|prompt| prepare((0, 0), &prompt, tokenizer, context).ok())
+            .take_while(|step| {
+                let fits = tokens == 0 || tokens + step.tokens().len() <= budget;
+                tokens += step.tokens().len();
+                fits
+            })
+            .collect()
+    }
+}
+
+/// What has been committed since the last time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Games.
+    pub games: u64,
+    /// Steps.
+    pub steps: u64,
+    /// Tokens.
+    pub tokens: u64,
+    /// Bytes of Parquet.
+    pub bytes: u64,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// What it committed.
+    pub committed: Progress,
+    /// Steps that could not run; their rows say why.
+    pub failed_steps: u64,
+    /// Whether it was asked to stop before it was through.
+    pub interrupted: bool,
+}
+
+/// What a run needs beside its reader.
+pub struct Run<'a> {
+    /// Turns text into tokens.
+    pub tokenizer: &'a Tokenizer,
+    /// Its row of `runs`.
+    pub row: runs::Row,
+    /// Its rows of `dictionaries`.
+    pub dictionaries: Vec<dictionaries::Row>,
+    /// Games of one commit.
+    pub commit_games: usize,
+    /// Set from outside to end the run after the pass under way.
+    pub stop: &'a AtomicBool,
+}
+
+/// Plays or runs every game of `source` and appends it to `lake`. Games that are under way when the run
+/// is asked to stop are dropped whole; what is committed stays.
+///
+/// # Errors
+/// If the device or the lake fails. What was committed before stays.
+pub fn collect(
+    reader: &Reader<'_>,
+    run: Run<'_>,
+    source: Source,
+    lake: &mut Lake,
+    mut progress: impl FnMut(Progress) + Send,
+) -> Result<Summary, Error> {
+    let (sender, receiver) = sync_channel(WAITING_BATCHES);
+    let Run { tokenizer, row, dictionaries, commit_games, stop } = run;
+    thread::scope(|scope| {
+        let writer = scope.spawn(move || write(lake, &row, dictionaries, &receiver, &mut progress));
+        let read = read(reader, tokenizer, source, commit_games, stop, sender);
+        let written = writer.join().map_err(|_| CaptureError::WriterDied)?;
+        // A writer that failed has ended the reading too, and knows the cause.
+        let mut summary = written?;
+        summary.interrupted = read? == Through::Stopped;
+        Ok(summary)
+    })
+}
+
+/// How far the games were read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Through {
+    All,
+    Stopped,
+}
+
+/// Reads the games in groups of one commit and hands each group to the writer.
+fn read(
+    reader: &Reader<'_>,
+    tokenizer: &Tokenizer,
+    source: Source,
+    commit_games: usize,
+    stop: &AtomicBool,
+    sender: SyncSender<Vec<Episode>>,
+) -> Result<Through, Error> {
+    let stopped = || stop.load(Ordering::Relaxed);
+    let groups: Box<dyn Iterator<Item = Result<Option<Vec<Episode>>, Error>> + '_> = match source {
+        Source::SlotMachine { rules, seed, indices } => {
+            let groups: Vec<Vec<u64>> = indices.chunks(commit_games).map(<[u64]>::to_vec).collect();
+            Box::new(
+                groups.into_iter().map(move |group| play(reader, tokenizer, rules, seed, &group, &stopped)),
+            )
+        }
+        Source::Prompts(games) => {
+            let groups: Vec<Vec<PromptGame>> =
+                games.chunks(commit_games).map(<[PromptGame]>::to_vec).collect();
+            Box::new(groups.into_iter().map(move |group| run_prompts(reader, tokenizer, &group, &stopped)))
+        }
+    };
+    for group in groups {
+        let Some(episodes) = group? else { return Ok(Through::Stopped) };
+        // The writer hangs up only when it has failed, and says why itself.
+        if sender.send(episodes).is_err() {
+            return Ok(Through::Stopped);
+        }
+    }
+    Ok(Through::All)
+}
+
+/// Appends every group of games that arrives, the run's own rows with the first.
+fn write(
+    lake: &mut Lake,
+    row: &runs::Row,
+    dictionaries: Vec<dictionaries::Row>,
+    receiver: &Receiver<Vec<Episode>>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Summary, Error> {
+    let mut summary = Summary::default();
+    let mut own = Some((row.clone(), dictionaries));
+    for episodes in receiver {
+        let mut batch = Batch::default();
+        if let Some((row, dictionaries)) = own.take() {
+            batch.run = Some(row);
+            batch.dictionaries = dictionaries;
+        }
+        for mut episode in episodes {
+            episode.game.run.clone_from(&row.run);
+            summary.failed_steps +=
+                episode.steps.status.iter().filter(|status| *status == "error").count() as u64;
+            episode.add_to(&mut batch);
+        }
+        let mut committed = Progress {
+            games: batch.games.len() as u64,
+            steps: batch.steps.len() as u64,
+            tokens: batch.tokens.len() as u64,
+            bytes: 0,
+        };
+        committed.bytes = lake.append(batch)?.bytes;
+        summary.committed.games += committed.games;
+        summary.committed.steps += committed.steps;
+        summary.committed.tokens += committed.tokens;
+        summary.committed.bytes += committed.bytes;
+        progress(committed);
+    }
+    Ok(summary)
+}

@@ -1,0 +1,37 @@
+//! What can go wrong while the model runs.
+
+use super::prepare::PrepareError;
+use crate::dictionary::DictionaryError;
+use crate::tokens::TokenizerError;
+
+/// What can go wrong while the model runs.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(String),
+    /// A dictionary cannot encode.
+    #[error(transparent)]
+    Dictionary(#[from] DictionaryError),
+    /// A prompt cannot run.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// A text cannot be tokenized, or an id has no text.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The thread that writes the lake is gone without saying why.
+    #[error("the writing thread ended in a panic")]
+    WriterDied,
+}
+
+impl CaptureError {
+    /// The exit code that says so.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Device(_) => 4,
+            Self::Dictionary(error) => error.exit_code(),
+            Self::Prepare(_) | Self::Tokenizer(_) => 2,
+            Self::WriterDied => 3,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! A model with its tokenizer.
+
+use burn::tensor::Device;
+
+use super::open::{Origin, open_llama};
+use super::{Dtype, Identity, Llama, ModelError};
+use crate::error::Error;
+use crate::tokens::Tokenizer;
+
+/// The identity hash of the default model: the SHA-256 of its file.
+pub const DEFAULT_MODEL_HASH: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+
+/// A model that is ready to read and write text.
+#[derive(Debug)]
+pub struct Opened {
+    /// The model.
+    pub llama: Llama,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// What it is.
+    pub identity: Identity,
+}
+
+/// Opens `source` as [`open_llama`] does, with its tokenizer.
+///
+/// # Errors
+/// As [`open_llama`], and when the tokenizer cannot be read or knows more tokens than the model.
+pub fn open(source: &str, device: &Device, dtype: Dtype) -> Result<Opened, Error> {
+    let (llama, identity, origin) = open_llama(source, device, dtype)?;
+    let tokenizer = match origin {
+        Origin::Folder(folder) => Tokenizer::from_folder(&folder),
+        Origin::Gguf(metadata) => Tokenizer::from_gguf(&metadata),
+    };
+    let tokenizer = tokenizer.map_err(crate::game::GameError::from)?;
+    let (tokens, vocab) = (tokenizer.vocabulary(), llama.config().vocab);
+    if tokens > vocab {
+        return Err(ModelError::Vocabulary { tokens, vocab }.into());
+    }
+    Ok(Opened { llama, tokenizer, identity })
+}
