@@ -1,1 +1,103 @@
-//! The command line.
+//! The command line: what was asked, what is done, what is said about it.
+//!
+//! Data goes to stdout, everything for people to stderr. The exit code says how a command ended:
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | nothing found |
+//! | 2 | wrong usage or input |
+//! | 3 | the lake cannot be read or written |
+//! | 4 | the device failed |
+//! | 5 | something must be downloaded and cannot be |
+//! | 6 | done, but some steps could not run: their rows in `steps` say why |
+//! | 130 | interrupted; what was committed is kept |
+
+mod collect;
+mod corpus;
+mod demo;
+mod device;
+mod dictionaries;
+mod dictionary;
+mod lake;
+mod options;
+mod query;
+mod run_rows;
+mod train;
+mod ui;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::error::Error;
+
+/// Run a Llama over games, keep every token's SAE features and attention in a Parquet lake, and ask it
+/// questions.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 nothing found, 2 wrong usage or input, 3 lake unreadable or \
+unwritable, 4 device failed, 5 download impossible, 6 done but some steps could not run, 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Play games or run prompts, and append what the model does inside to a lake
+    Collect(Box<options::Options>),
+    /// Ask a lake a question
+    Query(query::Options),
+    /// Look at a lake
+    #[command(subcommand)]
+    Lake(lake::Command),
+    /// Check or train dictionaries
+    #[command(subcommand)]
+    Dictionary(dictionary::Command),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a command ended when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Done,
+    NothingFound,
+    StepsFailed,
+    Interrupted,
+}
+
+/// Reads the arguments, runs the command, and says how it ended.
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::NothingFound) => ExitCode::from(1),
+        Ok(Ending::StepsFailed) => ExitCode::from(6),
+        Ok(Ending::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            ui::error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Ending, Error> {
+    match command {
+        Command::Collect(options) => collect::run(*options),
+        Command::Query(options) => query::run(&options),
+        Command::Lake(command) => lake::run(&command),
+        Command::Dictionary(command) => dictionary::run(command),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "saelake", &mut script);
+            ui::data(&script)?;
+            Ok(Ending::Done)
+        }
+    }
+}

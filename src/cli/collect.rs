@@ -1,0 +1,282 @@
+//! `saelake collect`: resolve what is asked for, open everything, run, say what happened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::tensor::Device;
+
+use super::options::Options;
+use super::run_rows::{Described, Facts, describe};
+use super::verify::judge;
+use super::{Ending, device, dictionaries, ui};
+use crate::capture::{AttentionKept, Prepared, Progress, Reader, Run, Settings, Source, Summary, collect};
+use crate::dictionary::{Dictionary, Keep, Measured};
+use crate::error::{Error, UsageError};
+use crate::game::{BetType, Components, Decide, PromptGame, Rules, read_prompts, slot_machine_key};
+use crate::lake::Lake;
+use crate::model::{self, Dtype, Opened};
+
+/// Everything asked for, checked as far as it can be without opening a model.
+pub(super) struct Plan {
+    pub(super) options: Options,
+    pub(super) lake: PathBuf,
+    pub(super) model: String,
+    pub(super) device: Device,
+    pub(super) dtype: Dtype,
+    pub(super) seed: u64,
+    pub(super) keep: Keep,
+    pub(super) attention: AttentionKept,
+    pub(super) decide: Decide,
+    pub(super) games: Games,
+}
+
+/// Which games are asked for.
+pub(super) enum Games {
+    /// This many more slot-machine games.
+    SlotMachine { rules: Rules, count: u32 },
+    /// Those of a file, by its name.
+    Prompts { games: Vec<PromptGame>, name: String },
+}
+
+/// Plays or runs what the options ask for.
+pub(super) fn run(options: Options) -> Result<Ending, Error> {
+    let started = Instant::now();
+    let plan = Plan::resolve(options.with_file()?)?;
+    let opened = model::open(&plan.model, &plan.device, plan.dtype)?;
+    let dictionaries = plan.open_dictionaries(&opened)?;
+    let settings = plan.settings(plan.layers(&opened, &dictionaries)?);
+    let source = plan.source()?;
+    let total = source.n_games();
+    if total == 0 {
+        ui::note("every game of the prompts file is in the lake already");
+        return Ok(Ending::Done);
+    }
+    let context = opened.llama.config().context;
+    let first = source.first_steps(&opened.tokenizer, settings.decide, context, settings.batch_tokens);
+    let measured = plan.verify(&opened, &dictionaries, &first)?;
+    let facts =
+        Facts { settings: &settings, dictionaries: &dictionaries, measured: &measured, first: &first };
+    let Described { run: row, dictionaries: rows } = describe(&plan, &opened, &facts, source.first_key()?);
+    // Only now, so that a request that is refused leaves nothing behind.
+    let mut lake = Lake::create_or_open(&plan.lake)?;
+    lake.check_compatible(&row, &rows)?;
+    let reader = Reader { llama: &opened.llama, dictionaries: &dictionaries, settings: &settings };
+    let stop = stop_on_interrupt();
+    let run = Run {
+        tokenizer: &opened.tokenizer,
+        row,
+        dictionaries: rows,
+        commit_games: plan.options.commit_games.unwrap_or(10).max(1),
+        stop: &stop,
+    };
+    let bar = ui::progress(total as u64, "games");
+    let summary = collect(&reader, run, source, &mut lake, |progress: Progress| {
+        bar.set_message(format!("{} steps, {} tokens", progress.steps, progress.tokens));
+        bar.inc(progress.games);
+    });
+    bar.finish_and_clear();
+    let summary = summary?;
+    report(&summary, &plan, started);
+    Ok(match summary {
+        Summary { interrupted: true, .. } => Ending::Interrupted,
+        Summary { failed_steps: 1.., .. } => Ending::StepsFailed,
+        _ => Ending::Done,
+    })
+}
+
+impl Plan {
+    fn resolve(options: Options) -> Result<Self, Error> {
+        let lake = options.lake.clone().ok_or(UsageError::Missing("lake"))?;
+        let device = device::device(options.device.as_deref().unwrap_or("auto"))?;
+        let dtype = match &options.dtype {
+            Some(word) => parse("dtype", word, "f32, bf16 or f16")?,
+            None if device::is_gpu(&device) => Dtype::Bf16,
+            None => Dtype::F32,
+        };
+        Ok(Self {
+            lake,
+            model: options
+                .model
+                .clone()
+                .unwrap_or_else(|| model::default_model().to_string_lossy().into_owned()),
+            device,
+            dtype,
+            seed: options.seed.unwrap_or(0),
+            keep: match options.top_k.as_deref() {
+                Some("all") => Keep::All,
+                Some(word) => Keep::Top(parse_positive("top-k", word, "a number above 0, or `all`")?),
+                None => Keep::Top(64),
+            },
+            attention: match &options.attention {
+                Some(word) => parse("attention", word, "`decision`, `top:K` or `full`")?,
+                None => AttentionKept::Top(8),
+            },
+            decide: match &options.decide {
+                Some(word) => parse("decide", word, "`choice` or `generate`")?,
+                None => Decide::Choice,
+            },
+            games: games(&options)?,
+            options,
+        })
+    }
+
+    fn open_dictionaries(&self, opened: &Opened) -> Result<Vec<Dictionary>, Error> {
+        match self.options.dictionary.as_slice() {
+            [none] if none == "none" => Ok(Vec::new()),
+            places => dictionaries::open(opened, places, &self.options.layers, &self.device),
+        }
+    }
+
+    fn without_dictionaries(&self) -> bool {
+        self.options.dictionary == ["none"]
+    }
+
+    /// The captured blocks: those asked for, or those of the dictionaries.
+    fn layers(&self, opened: &Opened, dictionaries: &[Dictionary]) -> Result<Vec<usize>, UsageError> {
+        let have: Vec<usize> = dictionaries.iter().map(|dictionary| dictionary.hook.layer).collect();
+        let mut layers =
+            if self.options.layers.is_empty() { have.clone() } else { self.options.layers.clone() };
+        layers.sort_unstable();
+        layers.dedup();
+        let n_layers = opened.llama.config().n_layers;
+        if let Some(layer) = layers.iter().find(|layer| **layer >= n_layers) {
+            return Err(UsageError::Layer { layer: *layer, layers: n_layers });
+        }
+        let lacking = |layer: &&usize| !self.without_dictionaries() && !have.contains(layer);
+        if let Some(layer) = layers.iter().find(lacking) {
+            let have = have.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+            return Err(UsageError::LayerWithoutDictionary { layer: *layer, have });
+        }
+        if layers.is_empty() { Err(UsageError::NoLayers) } else { Ok(layers) }
+    }
+
+    fn settings(&self, layers: Vec<usize>) -> Settings {
+        let batch_tokens = if device::is_gpu(&self.device) { 8192 } else { 2048 };
+        Settings {
+            layers,
+            keep: self.keep,
+            attention: self.attention,
+            decide: self.decide,
+            temperature: self.options.temperature.unwrap_or(0.7),
+            max_new_tokens: self.options.max_new_tokens.unwrap_or(100),
+            batch_tokens: self.options.batch_tokens.unwrap_or(batch_tokens),
+        }
+    }
+
+    /// The games to add: those asked for that the lake does not have.
+    fn source(&self) -> Result<Source, Error> {
+        let lake = if self.lake.exists() && !is_empty_folder(&self.lake) {
+            Some(Lake::open(&self.lake)?)
+        } else {
+            None
+        };
+        let has = |key| lake.as_ref().is_some_and(|lake| lake.has_game(key));
+        Ok(match &self.games {
+            Games::SlotMachine { rules, count } => {
+                let mut indices = Vec::new();
+                let mut index = 0;
+                while indices.len() < *count as usize {
+                    if !has(slot_machine_key(self.seed, index)?) {
+                        indices.push(index);
+                    }
+                    index += 1;
+                }
+                Source::SlotMachine { rules: *rules, seed: self.seed, indices }
+            }
+            Games::Prompts { games, .. } => {
+                Source::Prompts(games.iter().filter(|game| !has(game.key)).cloned().collect())
+            }
+        })
+    }
+
+    /// Refuses an implausible dictionary, or says that it is used all the same.
+    fn verify(
+        &self,
+        opened: &Opened,
+        dictionaries: &[Dictionary],
+        first: &[Prepared],
+    ) -> Result<Vec<(Measured, bool)>, Error> {
+        let mut measured = Vec::new();
+        for verdict in judge(opened, dictionaries, first)? {
+            let verified = verdict.plausible.is_ok();
+            if let Err(error) = verdict.plausible {
+                if !self.options.allow_unverified_dictionary {
+                    return Err(error.into());
+                }
+                ui::note(&format!("warning: {error}; used all the same, and the lake records it"));
+            }
+            measured.push((verdict.measured, verified));
+        }
+        Ok(measured)
+    }
+}
+
+fn is_empty_folder(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn games(options: &Options) -> Result<Games, Error> {
+    if let Some(path) = &options.prompts {
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        return Ok(Games::Prompts { games: read_prompts(path)?, name });
+    }
+    let bet_type = match &options.bet_type {
+        Some(word) => parse("bet-type", word, "`fixed` or `variable`")?,
+        None => BetType::Fixed,
+    };
+    let components = match &options.components {
+        Some(word) => parse("components", word, "a subset of GMHWP, or `none`")?,
+        None => Components::ALL,
+    };
+    let rules = Rules { bet_type, components };
+    Ok(Games::SlotMachine { rules, count: options.games.unwrap_or(10) })
+}
+
+fn parse<T: std::str::FromStr>(
+    option: &'static str,
+    word: &str,
+    expected: &'static str,
+) -> Result<T, UsageError> {
+    word.parse().map_err(|_| UsageError::Value { option, value: word.to_owned(), expected })
+}
+
+fn parse_positive(option: &'static str, word: &str, expected: &'static str) -> Result<usize, UsageError> {
+    match parse(option, word, expected)? {
+        0 => Err(UsageError::Value { option, value: word.to_owned(), expected }),
+        count => Ok(count),
+    }
+}
+
+/// Becomes true at the first Ctrl-C; the second one ends the program at once.
+fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let handler = ctrlc::try_set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        ui::note("stopping after the pass under way; what is committed is kept");
+    });
+    if handler.is_err() {
+        ui::note("warning: Ctrl-C cannot be caught and will end the run at once");
+    }
+    stop
+}
+
+fn report(summary: &Summary, plan: &Plan, started: Instant) {
+    let Progress { games, steps, tokens, bytes } = summary.committed;
+    let seconds = started.elapsed().as_secs_f64();
+    let each = bytes as f64 / (tokens.max(1)) as f64;
+    ui::note(&format!(
+        "{games} games, {steps} steps, {tokens} tokens added to {} in {seconds:.1} s: {bytes} bytes, {each:.0} a token",
+        plan.lake.display(),
+    ));
+    if summary.failed_steps > 0 {
+        ui::note(&format!("{} steps could not run; `steps.error` says why", summary.failed_steps));
+    }
+    if summary.interrupted {
+        ui::note("interrupted: games under way were dropped; the same command goes on from here");
+    }
+}

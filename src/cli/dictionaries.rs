@@ -1,0 +1,80 @@
+//! From what `--dictionary` names to dictionaries on a device.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+
+use super::demo;
+use crate::dictionary::{Dictionary, find};
+use crate::error::{Error, UsageError};
+use crate::model::{Located, Opened, locate};
+
+/// Opens the dictionaries at `places`, or the demo dictionaries where none is named; those of `layers` alone,
+/// if any layer is named. Sorted by hook.
+pub(super) fn open(
+    opened: &Opened,
+    places: &[String],
+    layers: &[usize],
+    device: &Device,
+) -> Result<Vec<Dictionary>, Error> {
+    let mut dictionaries = Vec::new();
+    if places.is_empty() {
+        let folder = demo::dictionaries(&opened.identity.hash)?;
+        for found in find(&folder)?.iter().filter(|found| wanted(layers, found.hook.layer)) {
+            dictionaries.push(found.read("demo", None, device)?);
+        }
+    }
+    for place in places {
+        let located = locate(place)?;
+        fetch(&located, layers)?;
+        for found in find(&located.folder)?.iter().filter(|found| wanted(layers, found.hook.layer)) {
+            dictionaries.push(found.read(place, located.revision.as_deref(), device)?);
+        }
+    }
+    let config = opened.llama.config();
+    for dictionary in &dictionaries {
+        dictionary.check_fits(config.d_model, config.n_layers)?;
+    }
+    dictionaries.sort_by_key(|dictionary| dictionary.hook);
+    match dictionaries.windows(2).find(|pair| pair[0].hook.layer == pair[1].hook.layer) {
+        Some(pair) => Err(UsageError::TwoDictionaries { layer: pair[0].hook.layer }.into()),
+        None => Ok(dictionaries),
+    }
+}
+
+fn wanted(layers: &[usize], layer: usize) -> bool {
+    layers.is_empty() || layers.contains(&layer)
+}
+
+/// Fetches what is wanted of a repository: every description, then the weights of the wanted layers. Where
+/// the description names no layer before the weights are there, the numbers in the folder's name do.
+fn fetch(located: &Located, layers: &[usize]) -> Result<(), Error> {
+    let names = located.names()?;
+    let (descriptions, others): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.ends_with(".json"));
+    for name in descriptions {
+        located.file(name)?;
+    }
+    for name in others {
+        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        let described = [Some(folder), folder.parent()].into_iter().flatten().find_map(|folder| {
+            let found = find(&located.folder.join(folder)).ok()?;
+            (found.len() == 1).then(|| found[0].hook.layer)
+        });
+        let fits = match described {
+            Some(layer) => wanted(layers, layer),
+            None => layers.is_empty() || folder == Path::new("") || names_one_of(folder, layers),
+        };
+        if fits {
+            located.file(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a number in the folder's name is one of `layers`.
+fn names_one_of(folder: &Path, layers: &[usize]) -> bool {
+    let name = folder.to_string_lossy();
+    name.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .any(|n| layers.contains(&n))
+}
