@@ -1,11 +1,17 @@
 //! Every test of the program, in one binary so that it is linked once.
 
+#![cfg(test)]
+
 mod support;
 
+mod capture;
+mod cli;
 mod dictionary;
 mod game;
 mod lake;
 mod model;
+mod pipeline;
 mod queries;
+mod seed_errors;
 mod tidy;
 mod tokens;

@@ -1,0 +1,127 @@
+//! The program as a user meets it: what it prints, and the code that it ends with.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{program, said};
+
+/// One line that names the trouble, the exit code, and nothing left behind.
+fn refuses(arguments: &[&str], code: i32, says: &[&str]) {
+    let output = program(arguments);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?} said: {said}");
+    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "one clear line, not: {said}");
+    for word in says {
+        assert!(errors[0].contains(word), "`{word}` is not in: {}", errors[0]);
+    }
+    assert!(output.stdout.is_empty(), "an error must print no data");
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn help_names_every_option_of_collect() {
+    let output = program(&["collect", "--help"]);
+    let help = String::from_utf8(output.stdout).unwrap();
+    for option in [
+        "--lake",
+        "--model",
+        "--dictionary",
+        "--layers",
+        "--games",
+        "--prompts",
+        "--decide",
+        "--bet-type",
+        "--components",
+        "--top-k",
+        "--attention",
+        "--device",
+        "--dtype",
+        "--seed",
+        "--config",
+    ] {
+        assert!(help.contains(option), "{option} is not in the help");
+    }
+}
+
+#[test]
+fn completions_are_printed_for_a_shell() {
+    let output = program(&["completions", "bash"]);
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("complete"));
+}
+
+#[test]
+fn options_that_cannot_be_are_refused() {
+    let lake = tempfile::tempdir().unwrap();
+    let lake = path(lake.path());
+    refuses(&["collect"], 2, &["--lake"]);
+    refuses(&["collect", "--lake", lake, "--top-k", "0"], 2, &["top-k", "`0`"]);
+    refuses(&["collect", "--lake", lake, "--attention", "half"], 2, &["attention", "`half`"]);
+    refuses(&["collect", "--lake", lake, "--components", "GX"], 2, &["components", "`GX`"]);
+    refuses(&["collect", "--lake", lake, "--decide", "guess"], 2, &["decide", "`guess`"]);
+    refuses(&["collect", "--lake", lake, "--device", "cuda:99"], 2, &["cuda:99", "CPU"]);
+    refuses(&["collect", "--lake", lake, "--dtype", "bf16", "--device", "cpu"], 2, &["bf16"]);
+    refuses(&["collect", "--lake", lake, "--layers", "30"], 2, &["layer 30", "30 blocks"]);
+    refuses(&["collect", "--lake", lake, "--layers", "3"], 2, &["layer 3", "dictionar"]);
+    refuses(&["collect", "--lake", lake, "--dictionary", "none"], 2, &["layer"]);
+}
+
+#[test]
+fn a_configuration_file_is_read_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let config = folder.path().join("run.toml");
+    fs::write(&config, "lake = \"LAKE\"\ntop-k = \"0\"\n".replace("LAKE", path(&lake))).unwrap();
+    refuses(&["collect", "--config", path(&config)], 2, &["top-k"]);
+    fs::write(&config, "lakes = \"x\"\n").unwrap();
+    refuses(&["collect", "--config", path(&config)], 2, &["run.toml", "lakes"]);
+    fs::write(&config, "games = 1\nprompts = \"x\"\n").unwrap();
+    refuses(&["collect", "--config", path(&config)], 2, &["exclude"]);
+    refuses(&["collect", "--config", path(&folder.path().join("none.toml"))], 2, &["none.toml"]);
+    assert!(!lake.exists(), "a refused run must leave nothing behind");
+}
+
+#[test]
+fn a_model_that_is_not_there_or_broken_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let missing = folder.path().join("no-model");
+    refuses(&["collect", "--lake", path(&lake), "--model", path(&missing)], 2, &["no-model"]);
+    let broken = folder.path().join("broken.gguf");
+    let whole = fs::read(crate::support::smollm2()).unwrap();
+    fs::write(&broken, &whole[..whole.len() / 2]).unwrap();
+    refuses(&["collect", "--lake", path(&lake), "--model", path(&broken)], 2, &["broken.gguf"]);
+    assert!(!lake.exists(), "a refused run must leave nothing behind");
+}
+
+#[test]
+fn malformed_prompts_are_refused_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let prompts = folder.path().join("prompts.jsonl");
+    fs::write(&prompts, "{\"game\": \"a\", \"text\": \"x\"}\n{\"game\": \"b\"\n").unwrap();
+    let collect = ["collect", "--lake", path(&lake), "--prompts", path(&prompts)];
+    refuses(&collect, 2, &["prompts.jsonl", "2"]);
+    assert!(!lake.exists(), "a refused run must leave nothing behind");
+}
+
+#[test]
+fn a_lake_that_cannot_be_written_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    refuses(&["collect", "--lake", path(&file)], 2, &["file"]);
+    refuses(&["collect", "--lake", "/proc/saelake"], 3, &["/proc/saelake"]);
+}
+
+#[test]
+fn a_question_to_no_lake_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    refuses(&["query", "attribution", path(folder.path())], 3, &["not a lake"]);
+    refuses(&["query", "attribution", path(folder.path()), "--format", "xml"], 2, &["xml"]);
+    refuses(&["lake", "info", path(folder.path())], 2, &["not a lake"]);
+}
