@@ -29,23 +29,23 @@ impl Expected {
         self.games.extend(&batch.games.game);
         let runs: schemas::runs::Rows = batch.run.into_iter().collect();
         let dictionaries: schemas::dictionaries::Rows = batch.dictionaries.into_iter().collect();
-        self.rows(&schemas::runs::TABLE, runs.into_values(), None, &blocks);
-        self.rows(&schemas::dictionaries::TABLE, dictionaries.into_values(), None, &blocks);
-        self.rows(&schemas::games::TABLE, batch.games.into_values(), None, &blocks);
-        self.rows(&schemas::steps::TABLE, batch.steps.into_values(), None, &blocks);
-        self.rows(&schemas::tokens::TABLE, batch.tokens.into_values(), None, &blocks);
-        self.rows(&schemas::spans::TABLE, batch.spans.into_values(), None, &blocks);
+        self.rows(&schemas::runs::TABLE, &runs.into_values(), None, &blocks);
+        self.rows(&schemas::dictionaries::TABLE, &dictionaries.into_values(), None, &blocks);
+        self.rows(&schemas::games::TABLE, &batch.games.into_values(), None, &blocks);
+        self.rows(&schemas::steps::TABLE, &batch.steps.into_values(), None, &blocks);
+        self.rows(&schemas::tokens::TABLE, &batch.tokens.into_values(), None, &blocks);
+        self.rows(&schemas::spans::TABLE, &batch.spans.into_values(), None, &blocks);
         for (layer, rows) in batch.features {
-            self.rows(&schemas::features::TABLE, rows.into_values(), Some(layer), &blocks);
+            self.rows(&schemas::features::TABLE, &rows.into_values(), Some(layer), &blocks);
         }
         for (layer, rows) in batch.positions {
-            self.rows(&schemas::positions::TABLE, rows.into_values(), Some(layer), &blocks);
+            self.rows(&schemas::positions::TABLE, &rows.into_values(), Some(layer), &blocks);
         }
         for (layer, rows) in batch.attention {
-            self.rows(&schemas::attention::TABLE, rows.into_values(), Some(layer), &blocks);
+            self.rows(&schemas::attention::TABLE, &rows.into_values(), Some(layer), &blocks);
         }
         for (layer, rows) in batch.attention_rows {
-            self.rows(&schemas::attention_rows::TABLE, rows.into_values(), Some(layer), &blocks);
+            self.rows(&schemas::attention_rows::TABLE, &rows.into_values(), Some(layer), &blocks);
         }
     }
 
@@ -104,7 +104,7 @@ impl Expected {
         Value::Object(schemas::ALL.iter().map(table).collect())
     }
 
-    fn rows(&mut self, table: &Table, values: Vec<Values>, layer: Option<i32>, blocks: &BTreeMap<i64, i32>) {
+    fn rows(&mut self, table: &Table, values: &[Values], layer: Option<i32>, blocks: &BTreeMap<i64, i32>) {
         let games = match &values[0] {
             Values::Int64(games) => games.clone(),
             _ => Vec::new(),
@@ -113,7 +113,7 @@ impl Expected {
             Some(layer) => vec![blocks[&games[row]], layer],
             None => Vec::new(),
         };
-        for hash in hashes(&values, partition) {
+        for hash in hashes(values, partition) {
             self.row(table, hash);
         }
     }

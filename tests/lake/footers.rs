@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use parquet::basic::{Compression, Encoding as ParquetEncoding, PageType};
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, SortingColumn};
+use parquet::file::metadata::{
+    PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData, SortingColumn,
+};
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 use saelake::lake::{Lake, ROWS_PER_GROUP, ROWS_PER_PAGE};
@@ -28,7 +30,7 @@ fn files_are_encoded_indexed_and_sorted_as_the_tables_say() {
             let footer = footer(&path);
             check_footer(table, &footer);
             if table.name == features::TABLE.name {
-                let rows: Vec<i64> = footer.row_groups().iter().map(|group| group.num_rows()).collect();
+                let rows: Vec<i64> = footer.row_groups().iter().map(RowGroupMetaData::num_rows).collect();
                 assert_eq!(rows[0], ROWS_PER_GROUP as i64);
                 assert!(rows.len() > 1);
                 check_pages(&path, &footer);

@@ -14,6 +14,9 @@ use schemas::runs;
 use super::synthetic::{SMALL, batch, first_batch};
 use super::{data_files, folder};
 
+/// What spoils a good batch, and what is said of it.
+type Case = (fn(&mut Batch), &'static str);
+
 /// Tries to append what `spoil` makes of a good batch, the lake having the game 1.
 fn refused(spoil: impl FnOnce(&mut Batch)) -> LakeError {
     let folder = folder();
@@ -41,7 +44,7 @@ fn a_game_comes_once() {
 
 #[test]
 fn rows_belong_to_a_game_a_step_and_a_position() {
-    let cases: [(fn(&mut Batch), &str); 10] = [
+    let cases: [Case; 10] = [
         (
             |batch| batch.features.get_mut(&8).unwrap().game[0] = 1,
             "table `features` has rows of game 1, which is not among the batch's games",
@@ -122,7 +125,7 @@ fn a_batch_is_of_one_known_run() {
 
 #[test]
 fn another_model_or_dictionary_is_refused_with_the_difference() {
-    let cases: [(fn(&mut Batch), &str); 13] = [
+    let cases: [Case; 13] = [
         (|batch| run(batch).model_hash = "cc".into(), "model_hash is {aa} in the lake and cc in this run"),
         (|batch| run(batch).d_model = 4096, "d_model is 576 in the lake and 4096 in this run"),
         (|batch| run(batch).n_layers = 32, "n_layers is 30 in the lake and 32 in this run"),
@@ -249,11 +252,8 @@ fn damage_is_named() {
     );
     spoiled(
         |root| {
-            fs::write(
-                root.join("games/part-0123456789abcdef-0000000000000001-0000000000000001.parquet"),
-                "PAR1",
-            )
-            .unwrap()
+            let games = "games/part-0123456789abcdef-0000000000000001-0000000000000001.parquet";
+            fs::write(root.join(games), "PAR1").unwrap();
         },
         |root| {
             format!(

@@ -109,6 +109,7 @@ fn game(batch: &mut Batch, game: i64, shape: Shape) {
     for step in 0..shape.steps {
         let n_tokens = shape.tokens + step * shape.tokens / 4;
         step_rows(batch, game, step, n_tokens, &mut random);
+        token_rows(batch, game, step, n_tokens, &mut random);
         for layer in shape.layers {
             feature_rows(batch, (game, step, *layer), n_tokens, own, shape, &mut random);
             attention_of(batch, (game, step, *layer), n_tokens, shape, &mut random);
@@ -139,6 +140,21 @@ fn step_rows(batch: &mut Batch, game: i64, step: i32, n_tokens: i32, random: &mu
         status: "ok".into(),
         error: None,
     });
+    for (name, position) in [("balance", 3), ("history[0]", 5), ("goal", 5)] {
+        let (position_start, position_end) = (position, position + 2);
+        batch.spans.push(spans::Row {
+            game,
+            step,
+            name: name.into(),
+            byte_start: position * 2,
+            byte_end: position * 2 + 3,
+            position_start,
+            position_end,
+        });
+    }
+}
+
+fn token_rows(batch: &mut Batch, game: i64, step: i32, n_tokens: i32, random: &mut Random) {
     let mut byte = 0;
     for position in 0..n_tokens {
         let token = WORDS[random.below(WORDS.len())];
@@ -155,18 +171,6 @@ fn step_rows(batch: &mut Batch, game: i64, step: i32, n_tokens: i32, random: &mu
             is_generated: position + 1 == n_tokens,
         });
         byte = byte_end;
-    }
-    for (name, position) in [("balance", 3), ("history[0]", 5), ("goal", 5)] {
-        let (position_start, position_end) = (position, position + 2);
-        batch.spans.push(spans::Row {
-            game,
-            step,
-            name: name.into(),
-            byte_start: position * 2,
-            byte_end: position * 2 + 3,
-            position_start,
-            position_end,
-        });
     }
 }
 
@@ -246,7 +250,7 @@ fn attention_of(
     }
 }
 
-/// SplitMix64.
+/// The generator `SplitMix64`.
 pub(super) struct Random(u64);
 
 impl Random {
