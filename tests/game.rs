@@ -454,6 +454,8 @@ fn bad_prompts_files_name_the_line() {
     bad(&spans(r#""text": "hi""#, r#""start": -1, "end": 1"#), "invalid value");
     bad(&spans(r#""text": "승""#, r#""start": 0, "end": 2"#), "cuts a character at byte 2");
     bad(&spans(r#""text": "hi""#, r#""start": 0, "end": 1, "message": 0"#), "names a message");
+    let twice = r#""start": 0, "end": 1}, {"name": "s", "start": 0, "end": 1"#;
+    bad(&spans(r#""text": "hi""#, twice), "given twice");
     bad(&spans(two, r#""start": 0, "end": 1"#), "in which `message` it is, 0 to 1");
     bad(&spans(one, r#""start": 0, "end": 1, "message": 1"#), "0 to 0");
 }

@@ -86,6 +86,12 @@ pub enum RecordError {
         /// Where.
         byte: usize,
     },
+    /// One span is given twice.
+    #[error("the span `{name}` is given twice with the same bytes")]
+    SameSpan {
+        /// Name of the span.
+        name: String,
+    },
     /// A step of a game is given twice.
     #[error("step {step} of the game `{game}` is already on line {first}")]
     Duplicate {
@@ -194,7 +200,11 @@ impl Record {
             (None, Some(messages)) => Body::Messages(messages),
             _ => return Err(RecordError::TextOrMessages),
         };
-        let spans = self.spans.into_iter().map(|span| span.check(&body)).collect::<Result<_, _>>()?;
+        let spans: Vec<PromptSpan> =
+            self.spans.into_iter().map(|span| span.check(&body)).collect::<Result<_, _>>()?;
+        if let Some(at) = (1..spans.len()).find(|at| spans[..*at].contains(&spans[*at])) {
+            return Err(RecordError::SameSpan { name: spans[at].name.clone() });
+        }
         if let Some(Metric { first, second }) = &self.metric {
             if first.is_empty() || second.is_empty() {
                 return Err(RecordError::Empty { field: "metric" });
