@@ -2,7 +2,7 @@
 //! taken from the same GGUF file and dequantized, in f32, on the same threads, in rounds that alternate
 //! between the two so that what else the machine does hits both.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -105,8 +105,8 @@ impl Saelake {
     /// The logits after the last row.
     fn last(&self, residual: BurnTensor<2>) -> Result<Vec<f32>, Box<dyn Error>> {
         let [rows, _] = residual.dims();
-        let logits = self.llama.logits(residual.slice([rows - 1..rows]));
-        logits.into_data().into_vec().map_err(|error| format!("{error:?}").into())
+        let logits = self.llama.logits(residual.slice(rows - 1..rows));
+        logits.into_data().try_into_vec().map_err(|error| format!("{error:?}").into())
     }
 }
 
@@ -141,7 +141,8 @@ impl Candle {
         let mut file = std::io::BufReader::new(std::fs::File::open(path)?);
         let content = Content::read(&mut file)?;
         let mut tensors = HashMap::new();
-        for name in content.tensor_infos.keys() {
+        let names: BTreeSet<&String> = content.tensor_infos.keys().collect();
+        for name in names {
             let tensor = content.tensor(&mut file, name, &device)?.dequantize(&device)?;
             let (name, heads) = renamed(name, config)?;
             let tensor = heads.map_or(Ok(tensor.clone()), |heads| half_split(&tensor, heads))?;

@@ -1,5 +1,7 @@
 //! Tests of the model: against transformers' numbers, of what must hold by itself, and of bad input.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod bad_input;
 mod goldens;
 mod invariants;
@@ -96,7 +98,7 @@ impl Tap for Recorder {
 
 /// A tensor's numbers.
 fn floats<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().convert::<f32>().to_vec().unwrap()
+    x.into_data().convert::<f32>().try_to_vec().unwrap()
 }
 
 /// Runs one sequence and records everything.

@@ -308,8 +308,8 @@ fn cpu_kernels_agree_with_plain_operations() {
             assert!(error <= F32, "{}, {hook}: {error:e}", path.display());
         }
         let [actual, expected] = residuals;
-        let last = |x: Tensor<2>| floats(llama.logits(x.slice([89..90])));
-        let expected = floats(plain.logits(expected.slice([89..90])));
+        let last = |x: Tensor<2>| floats(llama.logits(x.slice(89..90)));
+        let expected = floats(plain.logits(expected.slice(89..90)));
         assert!(relative_error(&last(actual), &expected) <= F32, "{}", path.display());
     }
 }

@@ -102,7 +102,7 @@ fn a_folder_is_known_by_its_configuration_and_weights() {
         let bytes = std::fs::read(fixture("tiny-tied").join(name)).unwrap();
         sha.update([name.as_bytes(), &[0], &(bytes.len() as u64).to_le_bytes(), &bytes].concat());
     }
-    let expected: String = sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = format!("{:x}", sha.finalize());
     assert_eq!(hash(&fixture("tiny-tied")), expected);
 
     let copy = TempDir::new().unwrap();
