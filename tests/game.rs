@@ -1,7 +1,5 @@
 //! The slot machine against games played by other rules, its prompts, answers, and files of prompts.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::fs;
 
 use saelake::game::{

@@ -1,7 +1,5 @@
 //! Tests of the model: against transformers' numbers, of what must hold by itself, and of bad input.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 mod bad_input;
 mod goldens;
 mod invariants;

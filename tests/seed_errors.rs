@@ -162,9 +162,9 @@ fn a_second_beginning_of_sequence_token_moves_every_residual() {
     let _ = opened.llama.forward(&Packed::new([ids.as_slice()]), &mut once);
     let _ = opened.llama.forward(&Packed::new([doubled.as_slice()]), &mut twice);
     let n = ids.len();
-    let shifted = twice.0[&15].clone().slice([1..n + 1]);
-    let difference = (once.0[&15].clone() - shifted).slice([1..n]).square().sum().into_scalar::<f32>();
-    let scale = once.0[&15].clone().slice([1..n]).square().sum().into_scalar::<f32>();
+    let shifted = twice.0[&15].clone().narrow(0, 1, n);
+    let difference = (once.0[&15].clone() - shifted).narrow(0, 1, n - 1).square().sum().into_scalar::<f32>();
+    let scale = once.0[&15].clone().narrow(0, 1, n - 1).square().sum().into_scalar::<f32>();
     assert!(difference / scale > 1e-3, "{difference} of {scale}");
     let text = Prompt { body: Body::Text("x".into()), spans: Vec::new(), prefill: String::new() };
     assert_eq!(prepare((0, 0), &text, &opened.tokenizer, 8192).unwrap().layout.bos.as_str(), "none");

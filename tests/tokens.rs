@@ -1,7 +1,5 @@
 //! Tokens and chat templates against transformers, llama.cpp and each other.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};

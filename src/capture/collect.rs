@@ -141,7 +141,9 @@ pub fn collect(
     let Run { tokenizer, row, dictionaries, commit_games, stop } = run;
     thread::scope(|scope| {
         let writer = scope.spawn(move || write(lake, &row, dictionaries, &receiver, &mut progress));
-        let read = read(reader, tokenizer, source, commit_games, stop, sender);
+        let read = read(reader, tokenizer, source, commit_games, stop, &sender);
+        // The writer ends when no more can come.
+        drop(sender);
         let written = writer.join().map_err(|_| CaptureError::WriterDied)?;
         // A writer that failed has ended the reading too, and knows the cause.
         let mut summary = written?;
@@ -164,7 +166,7 @@ fn read(
     source: Source,
     commit_games: usize,
     stop: &AtomicBool,
-    sender: SyncSender<Vec<Episode>>,
+    sender: &SyncSender<Vec<Episode>>,
 ) -> Result<Through, Error> {
     let stopped = || stop.load(Ordering::Relaxed);
     let groups: Box<dyn Iterator<Item = Result<Option<Vec<Episode>>, Error>> + '_> = match source {

@@ -26,6 +26,10 @@ impl Harvest {
     }
 }
 
+/// The prefixes that have been read, by their hashes.
+#[derive(Default)]
+pub struct Seen(HashSet<u64>);
+
 /// Adds the residuals of `steps` after each of `layers` to `harvest`.
 ///
 /// Special tokens and position 0 are left out, and so is a token whose whole prefix has been read before,
@@ -39,7 +43,7 @@ pub fn harvest(
     layers: &[usize],
     steps: &[Prepared],
     batch_tokens: usize,
-    seen: &mut HashSet<u64>,
+    seen: &mut Seen,
     harvest: &mut Harvest,
 ) -> Result<(), CaptureError> {
     for group in groups(steps, |step| step.tokens().len(), batch_tokens) {
@@ -70,11 +74,11 @@ pub fn harvest(
 }
 
 /// The plain tokens of `step` whose prefix has not been read before.
-fn new_positions<'a>(step: &'a Prepared, seen: &'a mut HashSet<u64>) -> impl Iterator<Item = usize> + 'a {
+fn new_positions<'a>(step: &'a Prepared, seen: &'a mut Seen) -> impl Iterator<Item = usize> + 'a {
     let mut prefix = DefaultHasher::new();
     step.tokens().iter().enumerate().filter_map(move |(position, token)| {
         token.id.hash(&mut prefix);
-        let new = seen.insert(prefix.finish());
+        let new = seen.0.insert(prefix.finish());
         (new && position > 0 && !token.is_special).then_some(position)
     })
 }

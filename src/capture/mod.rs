@@ -29,7 +29,7 @@ pub use collect::{Progress, Run, Source, Summary, collect};
 pub use episode::Episode;
 pub use error::CaptureError;
 pub use generate::{Answer, Drawing, generate};
-pub use harvest::{Harvest, harvest};
+pub use harvest::{Harvest, Seen, harvest};
 pub use prepare::{PrepareError, Prepared, prepare};
 pub use reader::{Captured, Reader, Reading};
 pub use settings::{AttentionKept, Settings, UnknownAttention};

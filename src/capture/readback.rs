@@ -1,6 +1,6 @@
 //! The only copy from the device to the host: sparse rows and sums, all of a pass at once.
 
-use burn::tensor::{ElementConversion as _, Int, Tensor, TensorData, Transaction};
+use burn::tensor::{Int, Tensor, TensorData, Transaction};
 
 use super::CaptureError;
 
@@ -44,7 +44,7 @@ impl Received {
 
     /// The next tensor's integers.
     pub(crate) fn integers(&mut self) -> Result<Vec<i32>, CaptureError> {
-        Ok(self.next()?.iter::<i64>().map(|value| value.elem::<i32>()).collect())
+        Ok(self.next()?.iter::<i32>().collect())
     }
 
     fn next(&mut self) -> Result<TensorData, CaptureError> {

@@ -254,6 +254,7 @@ fn stop_on_interrupt() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let handler = ctrlc::try_set_handler(move || {
+        #[expect(clippy::exit, reason = "whoever asks twice wants it at once, and commits are atomic")]
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }

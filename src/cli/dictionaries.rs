@@ -50,7 +50,9 @@ fn wanted(layers: &[usize], layer: usize) -> bool {
 /// the description names no layer before the weights are there, the numbers in the folder's name do.
 fn fetch(located: &Located, layers: &[usize]) -> Result<(), Error> {
     let names = located.names()?;
-    let (descriptions, others): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.ends_with(".json"));
+    let (descriptions, others): (Vec<_>, Vec<_>) = names
+        .iter()
+        .partition(|name| Path::new(name).extension().is_some_and(|extension| extension == "json"));
     for name in descriptions {
         located.file(name)?;
     }

@@ -1,6 +1,5 @@
 //! `saelake dictionary train`: read residuals, train on them, say how well it went.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -8,7 +7,7 @@ use clap::Args;
 
 use super::corpus::{game_prompts, own_text, text_windows};
 use super::{Ending, device, ui};
-use crate::capture::{Harvest, Prepared, harvest};
+use crate::capture::{Harvest, Prepared, Seen, harvest};
 use crate::dictionary::{TrainSettings, Written, train_on};
 use crate::error::{Error, UsageError};
 use crate::model::{self, Dtype, Hook, Opened};
@@ -129,7 +128,7 @@ struct Rows {
 
 impl Rows {
     fn read(options: &Options, opened: &Opened) -> Result<Self, Error> {
-        let mut seen = HashSet::new();
+        let mut seen = Seen::default();
         let mut games = game_prompts(opened, options.seed);
         let mut training = Harvest::default();
         let bar = ui::progress((options.game_rows + options.own_text + options.held_out) as u64, "rows");
@@ -160,7 +159,8 @@ impl Options {
     /// The command that does the same again.
     fn command(&self) -> String {
         let layers = self.layers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-        let texts: String = self.text.iter().map(|path| format!(" --text {}", path.display())).collect();
+        let texts =
+            self.text.iter().fold(String::new(), |texts, path| format!("{texts} --text {}", path.display()));
         format!(
             "saelake dictionary train --layers {layers} --features {} --k {} --steps {} --batch {} \
              --learning-rate {} --game-rows {} --own-text {}{texts} --held-out {} --seed {}",
