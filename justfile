@@ -6,6 +6,7 @@ flags := "--release --locked --no-default-features" + if features == "cuda" { " 
 cache := env("SAELAKE_CACHE", env("XDG_CACHE_HOME", env("HOME") / ".cache") / "saelake")
 model := cache / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 program := "target/release/saelake"
+tested := "--workspace --exclude saelake-bench"
 
 # List the recipes
 [private]
@@ -62,8 +63,9 @@ model:
 # Run every test
 [group("check")]
 test *filter: model python
-    cargo build {{ flags }}
-    cargo test {{ flags }} --workspace --exclude saelake-bench {{ filter }}
+    cargo test {{ flags }} {{ tested }} --doc {{ filter }}
+    cargo test {{ flags }} {{ tested }} --lib --bins {{ filter }}
+    cargo test {{ flags }} {{ tested }} --test it {{ filter }}
 
 # Check formatting and lints, of the CUDA build too
 [group("check")]
