@@ -1,6 +1,7 @@
 //! Tests of the dictionary.
 
 mod bad_input;
+mod coupling;
 mod formats;
 mod gate;
 mod goldens;

@@ -31,6 +31,7 @@ pub use error::CaptureError;
 pub use generate::{Answer, Drawing, generate};
 pub use harvest::{Harvest, Seen, harvest};
 pub use prepare::{PrepareError, Prepared, prepare};
+pub(crate) use prompts::first_tokens;
 pub use reader::{Captured, Reader, Reading};
 pub use settings::{AttentionKept, Settings, UnknownAttention};
 pub use verify::verify;

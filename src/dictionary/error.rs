@@ -166,6 +166,24 @@ pub enum DictionaryError {
         /// How many layers the model has.
         n_layers: usize,
     },
+    /// What the dictionary's features write or read is not the residual stream.
+    #[error("the features of {hook} do not {does} the residual stream")]
+    OutsideStream {
+        /// The place that it reads.
+        hook: Hook,
+        /// What they would have to do.
+        does: &'static str,
+    },
+    /// The dictionary has no such feature.
+    #[error("the dictionary for {hook} has no feature {feature}: it has {d_sae}, from 0 on")]
+    NoSuchFeature {
+        /// The place that it reads.
+        hook: Hook,
+        /// The feature.
+        feature: u32,
+        /// How many it has.
+        d_sae: usize,
+    },
     /// What the dictionary does to the model's activations is implausible.
     #[error("the dictionary from {origin} for {hook} is implausible: {why}")]
     Implausible {

@@ -10,6 +10,7 @@
 //! every threshold is kept in that scale.
 
 mod canonical;
+mod coupling;
 mod encode;
 mod error;
 mod format;

@@ -25,6 +25,17 @@ impl Linear {
         }
     }
 
+    /// The weights of one output: `[inputs]`.
+    pub(super) fn column(&self, output: usize) -> Tensor<1> {
+        match self {
+            Self::Packed(panels) => panels.column(output),
+            Self::Plain(weight) => {
+                let inputs = weight.dims()[0];
+                weight.clone().slice([0..inputs, output..output + 1]).reshape([inputs])
+            }
+        }
+    }
+
     /// The same weights as a plain matrix of `dtype`.
     pub(super) fn plain(&self, dtype: DType) -> Self {
         let weight = match self {

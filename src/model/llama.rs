@@ -101,6 +101,17 @@ impl Llama {
         self.unembed.forward(self.final_norm(residual), self.kernels).cast(DType::F32)
     }
 
+    /// The direction of the last residual that raises the logit of the token `first` against that of `second`:
+    /// the final norm's gain times the difference of their two columns of the unembedding, `[d_model]`, f32. A
+    /// residual that was divided by its root mean square, times this direction, is the difference of the logits.
+    ///
+    /// # Panics
+    /// When an id is not below the vocabulary's size.
+    pub fn logit_direction(&self, first: u32, second: u32) -> Tensor<1> {
+        let column = |id: u32| self.unembed.column(id as usize).cast(DType::F32);
+        self.norm.gain().clone().cast(DType::F32) * (column(first) - column(second))
+    }
+
     /// Rows of the last residual after the final norm and its gain, which no dictionary reads:
     /// `[rows, d_model]`.
     pub fn final_norm(&self, residual: Tensor<2>) -> Tensor<2> {

@@ -27,6 +27,11 @@ impl RmsNorm {
         kernels.scale(x, self.gain.clone())
     }
 
+    /// The gain: `[d_model]`.
+    pub(crate) const fn gain(&self) -> &Tensor<1> {
+        &self.gain
+    }
+
     /// The same norm with its gain in `dtype`.
     pub(crate) fn cast(&self, dtype: DType) -> Self {
         Self { gain: self.gain.clone().cast(dtype), eps: self.eps }

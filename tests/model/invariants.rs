@@ -325,3 +325,31 @@ impl Tap for Sites {
         x
     }
 }
+
+/// The direction of two tokens times a residual over its root mean square, against the logits.
+#[test]
+fn the_logit_direction_is_what_the_logits_differ_by() {
+    for name in ["tiny-gqa", "tiny-tied"] {
+        let llama = open(&fixture(name));
+        let residual = llama.forward(&Packed::new([IDS.as_slice()]), &mut ());
+        let width = llama.config().d_model;
+        let logits = floats(llama.logits(residual.clone()));
+        let plain = llama.plain(Dtype::F32);
+        for (first, second) in [(3, 60), (0, 63), (17, 16)] {
+            let direction = floats(llama.logit_direction(first, second));
+            assert_eq!(direction, floats(plain.logit_direction(first, second)), "{name}");
+            let rows = floats(residual.clone());
+            for (row, logits) in rows.chunks(width).zip(logits.chunks(llama.config().vocab)) {
+                let square = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>() / width as f64;
+                let rms = (square + llama.config().rms_eps).sqrt();
+                let products = row.iter().zip(&direction).map(|(x, d)| f64::from(*x) * f64::from(*d) / rms);
+                let expected = f64::from(logits[first as usize]) - f64::from(logits[second as usize]);
+                let found = products.sum::<f64>();
+                assert!(
+                    (found - expected).abs() <= 1e-5 * (1.0 + expected.abs()),
+                    "{name}: {found}, {expected}"
+                );
+            }
+        }
+    }
+}

@@ -54,6 +54,13 @@ impl Panels {
         close(rows, [self.outputs, self.inputs]).transpose()
     }
 
+    /// The weights of one output: `[inputs]`.
+    pub(in crate::model) fn column(&self, output: usize) -> Tensor<1> {
+        let panel = &self.numbers[output / LANES * LANES * self.inputs..];
+        let weights: Vec<f32> = (0..self.inputs).map(|input| panel[input * LANES + output % LANES]).collect();
+        close(weights, [1, self.inputs]).reshape([self.inputs])
+    }
+
     /// `x: [rows, inputs]` times the matrix: `[rows, outputs]`.
     pub(in crate::model) fn product(&self, x: Tensor<2>) -> Tensor<2> {
         let [rows, inputs] = x.dims();
