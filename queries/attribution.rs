@@ -20,16 +20,15 @@ use polars::prelude::{
     DataType, Expr, JoinArgs, JoinType, LazyFrame, NULL, SortMultipleOptions, col, lit, when,
 };
 
-use crate::{Place, Query, QueryError, Tables};
-
-/// The same question for DuckDB.
-pub const SQL: &str = include_str!("attribution.sql");
+use crate::{Asked, Layers, Place, Query, QueryError, Scope, Selection, Specials, Tables, attribution_spans};
 
 /// The line of the menu.
 pub const QUERY: Query = Query {
     name: "attribution",
     about: "the tokens that a decision attends to, weighted by their features",
-    sql: SQL,
+    step_sql: Some(include_str!("attribution.sql")),
+    all_sql: Some(include_str!("attribution-all.sql")),
+    more_sql: &[("published", include_str!("attribution-published.sql"))],
 };
 
 /// How many rows are returned unless said otherwise; `attribution.sql` says the same.
@@ -37,16 +36,6 @@ pub const LIMIT: u32 = 10;
 
 /// What the published formula adds to its divisor.
 const PUBLISHED_EPSILON: f64 = 1e-10;
-
-/// Whether special tokens and position 0 are ranked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Specials {
-    /// They are not.
-    #[default]
-    LeaveOut,
-    /// They are.
-    Include,
-}
 
 /// Whether the published formula is shown beside ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,50 +49,41 @@ pub enum AsPublished {
     Yes,
 }
 
-/// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// Key of the game; the smallest by default.
-    pub game: Option<i64>,
-    /// Its step; the first by default.
-    pub step: Option<i32>,
-    /// The layer; the last one with features by default.
-    pub layer: Option<i32>,
-    /// How many tokens to return at most.
-    pub limit: u32,
-    /// Whether special tokens and position 0 are ranked.
-    pub specials: Specials,
-    /// Whether the published formula is shown beside ours.
-    pub published: AsPublished,
-}
-
-impl Default for Question {
-    fn default() -> Self {
-        Self {
-            game: None,
-            step: None,
-            layer: None,
-            limit: LIMIT,
-            specials: Specials::default(),
-            published: AsPublished::default(),
-        }
-    }
-}
-
-/// The plan that answers `question`, at the place that it names.
+/// The question about a step, or, without the published formula, about the spans of all games.
 ///
 /// # Errors
-/// Those of [`Place::find`].
-pub fn ask(tables: &Tables, question: &Question) -> Result<LazyFrame, QueryError> {
-    let place = Place::find(tables, question.game, question.step, question.layer)?;
-    Ok(plan(tables, &place, question))
+/// Those of [`Place::find`] for a step; a layer or span that is not there for all games, and [`QueryError::Needs`] if
+/// the published formula is asked for.
+pub fn ask(tables: &Tables, selection: &Selection, published: AsPublished) -> Result<Asked, QueryError> {
+    let Scope::Step { game, step } = selection.scope else {
+        if published == AsPublished::Yes {
+            return Err(QueryError::Needs {
+                question: QUERY.name,
+                needed: "a step for the published formula",
+            });
+        }
+        return Ok(Asked {
+            plan: attribution_spans::plan(tables, selection)?,
+            sql: include_str!("attribution-all.sql"),
+            variables: tables.variables().and(selection.variables()),
+        });
+    };
+    let place = Place::find(tables, game, step, Layers::or(selection.layer, Layers::Last))?;
+    Ok(Asked {
+        plan: plan(tables, &place, selection, published),
+        sql: match published {
+            AsPublished::No => include_str!("attribution.sql"),
+            AsPublished::Yes => include_str!("attribution-published.sql"),
+        },
+        variables: tables.variables().and(selection.variables()),
+    })
 }
 
 /// The plan: game, step, layer, rank (from 1), position, token, importance, attention, `feature_norm`,
 /// sorted by rank. Sums are in double precision and shown in single; equal importances go by position.
-pub fn plan(tables: &Tables, place: &Place, question: &Question) -> LazyFrame {
+pub fn plan(tables: &Tables, place: &Place, selection: &Selection, published: AsPublished) -> LazyFrame {
     let ranked = rank_published(weighted(tables, place))
-        .with_column(importance(question.specials).cast(DataType::Float32).alias("importance"))
+        .with_column(importance(selection.specials).cast(DataType::Float32).alias("importance"))
         .sort(["importance", "position"], descending_first())
         .with_row_index("rank", Some(1))
         .with_column(
@@ -123,8 +103,9 @@ pub fn plan(tables: &Tables, place: &Place, question: &Question) -> LazyFrame {
         col("attention").cast(DataType::Float32),
         col("feature_norm"),
     ];
-    let among_first = col("rank").cast(DataType::Int64).lt_eq(lit(i64::from(question.limit)));
-    let shown = match question.published {
+    let among_first =
+        col("rank").cast(DataType::Int64).lt_eq(lit(i64::from(selection.limit.unwrap_or(LIMIT))));
+    let shown = match published {
         AsPublished::No => among_first,
         AsPublished::Yes => {
             columns.extend([col("published_importance"), col("published_rank")]);

@@ -5,18 +5,21 @@
 -- For DuckDB. Set the lake, and what is not to be the default, then run the file as it is:
 --
 --   SET VARIABLE lake = 'data/prototype';
+--   SET VARIABLE "where" = 'n_steps > 3'; -- default: every game
 --   SET VARIABLE game = 42;               -- default: the smallest key
 --   SET VARIABLE step = 0;                -- default: the game's first step
 --   SET VARIABLE layer = 8;               -- default: the last layer with features
 --   SET VARIABLE "limit" = 10;            -- default: 10
 --   SET VARIABLE specials = 'include';    -- default: special tokens and position 0 are not ranked
---   SET VARIABLE as_published = true;     -- default: without the published formula's two columns
 --
 -- Equal importances go by position. No rows come back if there is no such game, step or layer.
 WITH
 one_game AS (
     SELECT game, game_block, run
-    FROM read_parquet(getvariable('lake') || '/games/*.parquet')
+    FROM query(
+        'SELECT game, game_block, run FROM read_parquet(''' || getvariable('lake') || '/games/*.parquet'') WHERE '
+        || coalesce(getvariable('where'), 'true')
+    )
     WHERE game = getvariable('game') OR getvariable('game') IS NULL
     ORDER BY game
     LIMIT 1
@@ -31,7 +34,9 @@ one_step AS (
     LIMIT 1
 ),
 seen AS (
-    SELECT p.game, p.game_block, p.step, p.layer, p.position, p.feature_norm, s.n_heads, s.decision_position
+    SELECT
+        p.game, p.game_block, p.step, p.layer, p.position, p.feature_norm, s.n_heads, s.decision_position,
+        max(p.layer) OVER () AS last_layer
     FROM read_parquet(
         getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
         hive_partitioning = true,
@@ -41,10 +46,11 @@ seen AS (
         ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
     WHERE (p.layer = getvariable('layer') OR getvariable('layer') IS NULL)
         AND p.position <= s.decision_position
-    QUALIFY p.layer = max(p.layer) OVER ()
 ),
 place AS (
-    SELECT DISTINCT game, game_block, step, layer, n_heads, decision_position FROM seen
+    SELECT DISTINCT game, game_block, step, layer, n_heads, decision_position
+    FROM seen
+    WHERE layer = last_layer
 ),
 pattern AS (
     SELECT a.query, a.key, a.weight::DOUBLE / p.n_heads AS weight, p.decision_position
@@ -61,45 +67,36 @@ decision_row AS (
     SELECT key AS position, sum(weight) AS attention
     FROM pattern WHERE query = decision_position GROUP BY key
 ),
-decision_column AS (
-    SELECT query AS position, sum(weight) AS received
-    FROM pattern WHERE key = decision_position AND query <= decision_position GROUP BY query
-),
 weighted AS (
     SELECT
         s.game, s.step, s.layer, s.position, t.token, s.feature_norm,
         coalesce(r.attention, 0) AS attention,
         coalesce(r.attention, 0) * s.feature_norm::DOUBLE AS weight,
-        coalesce(c.received, 0) * s.feature_norm::DOUBLE AS published_weight,
         (NOT t.is_special AND s.position > 0)
             OR coalesce(getvariable('specials') = 'include', false) AS ranked
     FROM seen AS s
     JOIN read_parquet(getvariable('lake') || '/tokens/*.parquet') AS t
         ON s.game = t.game AND s.step = t.step AND s.position = t.position
     LEFT JOIN decision_row AS r ON s.position = r.position
-    LEFT JOIN decision_column AS c ON s.position = c.position
+    WHERE s.layer = s.last_layer
 ),
 shares AS (
     SELECT
         *,
         CASE WHEN ranked
-            THEN coalesce(weight / nullif(sum(weight) FILTER (WHERE ranked) OVER (), 0), 0)
-        END::FLOAT AS importance,
-        (published_weight / (sum(published_weight) OVER () + 1e-10))::FLOAT AS published_importance
+            THEN coalesce(weight / nullif(sum(CASE WHEN ranked THEN weight END) OVER (), 0), 0)
+        END::FLOAT AS importance
     FROM weighted
 ),
 ranks AS (
     SELECT
         game, step, layer,
-        CASE WHEN ranked
-            THEN row_number() OVER (ORDER BY importance DESC NULLS LAST, position)
-        END::INTEGER AS rank,
-        position, token, importance, attention::FLOAT AS attention, feature_norm, published_importance,
-        row_number() OVER (ORDER BY published_importance DESC, position)::INTEGER AS published_rank
+        row_number() OVER (ORDER BY importance DESC NULLS LAST, position)::INTEGER AS rank,
+        position, token, importance, attention::FLOAT AS attention, feature_norm
     FROM shares
+    WHERE ranked
 )
-SELECT COLUMNS(lambda name: name NOT LIKE 'published%' OR coalesce(getvariable('as_published'), false))
+SELECT *
 FROM ranks
 WHERE rank <= coalesce(getvariable('limit'), 10)
-    OR (published_rank = 1 AND coalesce(getvariable('as_published'), false))
-ORDER BY rank NULLS LAST;
+ORDER BY rank;

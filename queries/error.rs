@@ -5,6 +5,8 @@ use std::{fmt::Display, io, path::PathBuf};
 use polars::prelude::PolarsError;
 use schemas::Type;
 
+use crate::FeatureName;
+
 /// What can go wrong with a question.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -62,15 +64,131 @@ pub enum QueryError {
         /// Why.
         source: io::Error,
     },
+    /// No game meets a condition.
+    #[error("no game meets `{condition}`")]
+    NoSuchGames {
+        /// The condition, in SQL.
+        condition: String,
+    },
+    /// A condition cannot be read.
+    #[error("`{text}` is no condition: {reason}")]
+    NotACondition {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `games` has no such column.
+    #[error("games have no column `{name}`; the nearest are {}", nearest.join(", "))]
+    UnknownColumn {
+        /// What was asked for.
+        name: String,
+        /// Columns with a name like it.
+        nearest: Vec<String>,
+    },
+    /// The name of a feature cannot be read.
+    #[error("`{name}` is no feature")]
+    NotAFeature {
+        /// What was given.
+        name: String,
+    },
+    /// A feature of one layer was asked for at another.
+    #[error("{name} is no feature of layer {layer}")]
+    TwoLayers {
+        /// The layer that was asked for.
+        layer: i32,
+        /// The feature that was asked for.
+        name: FeatureName,
+    },
+    /// No step has such a span.
+    #[error("there is no span `{name}`; the nearest are {}", nearest.join(", "))]
+    UnknownSpan {
+        /// What was asked for.
+        name: String,
+        /// Spans with a name like it.
+        nearest: Vec<String>,
+    },
+    /// A feature fires nowhere in what was asked about.
+    #[error("{name} fires nowhere here; the nearest that do are {}", listed(nearest))]
+    UnknownFeature {
+        /// What was asked for.
+        name: FeatureName,
+        /// Features of the layer with a number close to it.
+        nearest: Vec<FeatureName>,
+    },
+    /// The step has no such position.
+    #[error("step {step} of game {game} has no position {position}; it has 0 to {last}")]
+    UnknownPosition {
+        /// Key of the game.
+        game: i64,
+        /// The step.
+        step: i32,
+        /// The position that was asked for.
+        position: i32,
+        /// The last that there is.
+        last: i32,
+    },
+    /// No step has features or attention at the layer.
+    #[error("no game has anything at layer {layer}; there are the layers {}", listed(layers))]
+    NoSuchLayer {
+        /// The layer that was asked for.
+        layer: i32,
+        /// The layers that there are, ascending.
+        layers: Vec<i32>,
+    },
+    /// A question was told something that it does not look at.
+    #[error("`{question}` about {about} has no use for --{option}")]
+    NoUse {
+        /// The question.
+        question: &'static str,
+        /// Whether it is about a step or about all games.
+        about: &'static str,
+        /// What it was told.
+        option: &'static str,
+    },
+    /// A question needs something that was not given.
+    #[error("`{question}` needs {needed}")]
+    Needs {
+        /// The question.
+        question: &'static str,
+        /// What it needs.
+        needed: &'static str,
+    },
+    /// A group of a contrast has no step.
+    #[error("no step has the {group} `{value}`; there are {}", listed(values))]
+    EmptyGroup {
+        /// What steps are told apart by.
+        group: String,
+        /// The value that no step has.
+        value: String,
+        /// The values that there are.
+        values: Vec<String>,
+    },
+    /// A table of numbers beside the lake cannot be used.
+    #[error("{}: {reason}", path.as_deref().map_or("the weights".into(), |path| path.to_string_lossy()))]
+    Weights {
+        /// The file, if it was read from one.
+        path: Option<PathBuf>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No activation is above what counts as strong and also below what counts as silent.
+    #[error("nothing is strong above {threshold} and silent below {silent}")]
+    Thresholds {
+        /// Above it a feature is strong.
+        threshold: f64,
+        /// Below it a feature is silent.
+        silent: f64,
+    },
     /// The lake holds no game.
     #[error("the lake holds no game yet")]
     NoGames,
     /// There is no such game.
-    #[error("the lake holds no game {game}; it holds {}", listed(games))]
+    #[error("the lake holds no game {game}; the nearest are {}", listed(games))]
     UnknownGame {
         /// The key that was asked for.
         game: i64,
-        /// The keys that there are, ascending.
+        /// The keys closest to it, ascending.
         games: Vec<i64>,
     },
     /// The game has no such step.
@@ -109,6 +227,9 @@ pub enum QueryError {
         /// The step.
         step: i32,
     },
+    /// No features were taken in any game.
+    #[error("the lake has no features at any layer")]
+    NoDictionaries,
     /// The run that a game names is not there.
     #[error("game {game} was added by run {run}, which is not in table `runs`")]
     UnknownRun {
@@ -156,15 +277,37 @@ impl QueryError {
                 "the columns of every table are in data-layout.md; collect the lake again"
             }
             Self::NoGames => "add games by `saelake collect`",
+            Self::NoDictionaries => "its games were collected with `--dictionary none`",
             Self::NoFeatures { .. } => {
                 "the step failed, or the games were collected with `--dictionary none`"
             }
             Self::UnknownFormat { .. } => "the formats are table, csv, json and parquet",
+            Self::NotACondition { .. } => {
+                "a condition is COLUMN=VALUE, with =, !=, <, <=, >, >= or ~ for \"contains\""
+            }
+            Self::NotAFeature { .. } => "a feature is written L8-59: layer 8, number 59",
+            Self::NoSuchGames { .. } => "`saelake query games LAKE` lists the games",
+            Self::Weights { .. } => {
+                "importances have the columns layer, feature, importance; couplings from_layer, \
+                 from_feature, to_layer, to_feature, coupling"
+            }
+            Self::Thresholds { .. } => {
+                "the first must be 0 or more, the second above 0 and not above the first"
+            }
             Self::List { .. }
+            | Self::EmptyGroup { .. }
             | Self::UnknownGame { .. }
             | Self::UnknownStep { .. }
             | Self::NoSteps { .. }
             | Self::UnknownLayer { .. }
+            | Self::UnknownColumn { .. }
+            | Self::TwoLayers { .. }
+            | Self::UnknownSpan { .. }
+            | Self::UnknownFeature { .. }
+            | Self::UnknownPosition { .. }
+            | Self::NoSuchLayer { .. }
+            | Self::NoUse { .. }
+            | Self::Needs { .. }
             | Self::UnknownRun { .. }
             | Self::MissingHeads { .. }
             | Self::Engine(_)
@@ -178,12 +321,27 @@ impl QueryError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoGames
+            | Self::EmptyGroup { .. }
             | Self::UnknownGame { .. }
             | Self::UnknownStep { .. }
             | Self::NoSteps { .. }
             | Self::UnknownLayer { .. }
+            | Self::NoSuchGames { .. }
+            | Self::UnknownSpan { .. }
+            | Self::UnknownFeature { .. }
+            | Self::UnknownPosition { .. }
+            | Self::NoSuchLayer { .. }
+            | Self::NoDictionaries
             | Self::NoFeatures { .. } => 1,
-            Self::UnknownFormat { .. } => 2,
+            Self::UnknownFormat { .. }
+            | Self::NotACondition { .. }
+            | Self::UnknownColumn { .. }
+            | Self::NotAFeature { .. }
+            | Self::TwoLayers { .. }
+            | Self::Weights { .. }
+            | Self::Thresholds { .. }
+            | Self::NoUse { .. }
+            | Self::Needs { .. } => 2,
             Self::NotALake { .. }
             | Self::PartitionAbove { .. }
             | Self::FormatTooNew { .. }

@@ -1,14 +1,19 @@
 //! A lake as lazy tables, checked when it is opened.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
-use polars::prelude::{JoinArgs, JoinType, LazyFrame, col};
+use polars::prelude::{JoinArgs, JoinType, LazyFrame, UnionArgs, col, concat};
 use schemas::Table;
 
-use crate::{QueryError, files, run};
+use crate::{
+    Condition, QueryError, Variables,
+    files::{self, Columns, File, Home, Homes},
+    run,
+};
 
 /// The tables of a lake.
 ///
@@ -16,7 +21,13 @@ use crate::{QueryError, files, run};
 /// game is in a listed file even if the lake grows meanwhile. A game exists if and only if it is in
 /// `games`: the tables below it show no rows of others, such as what an interrupted run left behind.
 pub struct Tables {
-    scans: BTreeMap<&'static str, LazyFrame>,
+    root: PathBuf,
+    condition: Condition,
+    files: Arc<BTreeMap<&'static str, Vec<File>>>,
+    homes: Arc<Homes>,
+    /// The tables that have their columns and no others.
+    exact: BTreeSet<&'static str>,
+    shown: BTreeMap<&'static str, LazyFrame>,
 }
 
 impl Tables {
@@ -27,16 +38,72 @@ impl Tables {
     /// columns of a table are not those of its schema; if the lake cannot be read.
     pub fn open(root: &Path) -> Result<Self, QueryError> {
         check_root(root)?;
-        let mut scans = BTreeMap::new();
+        let (mut listed, mut scans) = (BTreeMap::new(), BTreeMap::new());
         for table in schemas::ALL.into_iter().rev() {
-            scans.insert(table.name, files::scan(root, table)?);
+            let files = files::of(root, table)?;
+            scans.insert(table.name, files::scan(table, &files, Columns::FirstFile)?);
+            listed.insert(table.name, files);
         }
-        let mut tables = Self { scans };
+        let mut tables = Self {
+            root: root.to_owned(),
+            condition: Condition::default(),
+            files: Arc::new(listed),
+            homes: Arc::default(),
+            exact: BTreeSet::new(),
+            shown: scans,
+        };
         tables.check_version(root)?;
         for table in schemas::ALL {
             tables.check_columns(table)?;
         }
+        tables.homes = Arc::new(homes(tables.games())?);
+        tables.show(None)?;
         Ok(tables)
+    }
+
+    /// The same tables without the games that do not meet `condition`, and without their rows. A condition that they
+    /// were narrowed by before holds too.
+    ///
+    /// # Errors
+    /// [`QueryError::NoSuchGames`] if no game meets it.
+    pub fn only(&self, condition: Condition) -> Result<Self, QueryError> {
+        let mut tables = Self {
+            root: self.root.clone(),
+            condition: self.condition.and(condition),
+            files: Arc::clone(&self.files),
+            homes: Arc::clone(&self.homes),
+            exact: self.exact.clone(),
+            shown: self.shown.clone(),
+        };
+        if let Some(filter) = tables.condition.expression() {
+            let games = self.games().filter(filter);
+            let chosen = homes(games.clone())?;
+            if chosen.is_empty() {
+                return Err(QueryError::NoSuchGames {
+                    condition: tables.condition.sql().unwrap_or_default(),
+                });
+            }
+            tables.shown.insert(schemas::games::TABLE.name, games);
+            tables.show(Some(&chosen))?;
+        }
+        Ok(tables)
+    }
+
+    /// The layers that have features, ascending.
+    ///
+    /// # Errors
+    /// If the lake cannot be read.
+    pub fn layers(&self) -> Result<Vec<i32>, QueryError> {
+        crate::layers::with_features(self, None)
+    }
+
+    /// The variables by which SQL is told which games of which lake these tables show.
+    pub fn variables(&self) -> Variables {
+        let mut variables = Variables::default();
+        variables
+            .set("lake", Some(self.root.to_string_lossy().into_owned()))
+            .set("where", self.condition.sql());
+        variables
     }
 
     /// One row per `collect` call.
@@ -56,52 +123,93 @@ impl Tables {
 
     /// One row per step of a game.
     pub fn steps(&self) -> LazyFrame {
-        self.of_games(&schemas::steps::TABLE)
+        self.scan(&schemas::steps::TABLE)
     }
 
     /// One row per token of a step.
     pub fn tokens(&self) -> LazyFrame {
-        self.of_games(&schemas::tokens::TABLE)
+        self.scan(&schemas::tokens::TABLE)
     }
 
     /// One row per named span of a step's text.
     pub fn spans(&self) -> LazyFrame {
-        self.of_games(&schemas::spans::TABLE)
+        self.scan(&schemas::spans::TABLE)
     }
 
     /// One row per feature kept. Filters on `game_block` and `layer` choose files.
     pub fn features(&self) -> LazyFrame {
-        self.of_games(&schemas::features::TABLE)
+        self.scan(&schemas::features::TABLE)
     }
 
     /// One row per position of a layer. Filters on `game_block` and `layer` choose files.
     pub fn positions(&self) -> LazyFrame {
-        self.of_games(&schemas::positions::TABLE)
+        self.scan(&schemas::positions::TABLE)
     }
 
     /// One row per attention weight kept. Filters on `game_block` and `layer` choose files.
     pub fn attention(&self) -> LazyFrame {
-        self.of_games(&schemas::attention::TABLE)
+        self.scan(&schemas::attention::TABLE)
     }
 
     /// One row per head and attending position. Filters on `game_block` and `layer` choose files.
     pub fn attention_rows(&self) -> LazyFrame {
-        self.of_games(&schemas::attention_rows::TABLE)
+        self.scan(&schemas::attention_rows::TABLE)
     }
 
-    fn scan(&self, table: &Table) -> LazyFrame {
-        self.scans[table.name].clone()
+    /// The rows of a table that count.
+    pub(crate) fn scan(&self, table: &Table) -> LazyFrame {
+        self.shown[table.name].clone()
+    }
+
+    /// The rows of a table as its files hold them, those that do not count too, for a question that knows its steps.
+    ///
+    /// # Errors
+    /// If a path is not Unicode.
+    pub(crate) fn unjoined(&self, table: &Table) -> Result<LazyFrame, QueryError> {
+        files::scan(table, self.files.get(table.name).into_iter().flatten(), self.columns(table))
+    }
+
+    /// Makes the tables that have games show the rows of those that exist, or of those of them that are chosen.
+    fn show(&mut self, chosen: Option<&Homes>) -> Result<(), QueryError> {
+        for table in schemas::ALL.into_iter().filter(|table| has_games(table)) {
+            let frame = self.of_games(table, chosen)?;
+            self.shown.insert(table.name, frame);
+        }
+        Ok(())
     }
 
     /// The rows of games that exist; of a partitioned table, those in the block that the game says, since
-    /// an interrupted run may have left the same game in another one.
-    fn of_games(&self, table: &Table) -> LazyFrame {
-        let mut keys = vec![col("game")];
-        if table.partition.iter().any(|partition| partition.name == "game_block") {
-            keys.push(col("game_block"));
+    /// an interrupted run may have left the same game in another one. Most files are known by their names to
+    /// hold nothing else, and are not joined.
+    fn of_games(&self, table: &Table, chosen: Option<&Homes>) -> Result<LazyFrame, QueryError> {
+        let files = self.files.get(table.name).into_iter().flatten();
+        let files = files.filter(|file| chosen.is_none_or(|chosen| file.may_hold(chosen)));
+        let (sure, others) = files.partition::<Vec<_>, _>(|file| file.counts(&self.homes));
+        let columns = self.columns(table);
+        let within = |files: Vec<&File>, keys: &[&str]| {
+            let keys = keys.iter().map(|key| col(*key)).collect::<Vec<_>>();
+            let games = self.games().select(&keys);
+            let semi = JoinArgs::new(JoinType::Semi);
+            files::scan(table, files, columns).map(|frame| frame.join(games, &keys, &keys, semi))
+        };
+        let keys = if is_partitioned(table) { &["game", "game_block"][..] } else { &["game"] };
+        let mut frames = Vec::new();
+        if chosen.is_some() && !sure.is_empty() {
+            frames.push(within(sure, &["game"])?);
+        } else if !sure.is_empty() || others.is_empty() {
+            frames.push(files::scan(table, sure, columns)?);
         }
-        let games = self.games().select(&keys);
-        self.scan(table).join(games, &keys, &keys, JoinArgs::new(JoinType::Semi))
+        if !others.is_empty() {
+            frames.push(within(others, keys)?);
+        }
+        match <[LazyFrame; 1]>::try_from(frames) {
+            Ok([frame]) => Ok(frame),
+            Err(frames) => Ok(concat(frames, UnionArgs::default())?),
+        }
+    }
+
+    fn columns(&self, table: &Table) -> Columns {
+        if self.exact.contains(table.name) { Columns::Table } else { Columns::FirstFile }
     }
 
     /// Comes before the check of the columns, which a later version may have changed.
@@ -142,8 +250,31 @@ impl Tables {
                 });
             }
         }
+        if found.len() == table.columns.len() + table.partition.len() {
+            self.exact.insert(table.name);
+        }
         Ok(())
     }
+}
+
+/// Where the games are.
+fn homes(games: LazyFrame) -> Result<Homes, QueryError> {
+    let frame = run(games.select([col("game"), col("game_block"), col("run")]))?;
+    let (games, blocks) = (frame.column("game")?.i64()?, frame.column("game_block")?.i32()?);
+    let rows = games.iter().zip(blocks.iter()).zip(frame.column("run")?.str()?.iter());
+    let home = |((game, game_block), run): ((Option<_>, Option<_>), Option<&str>)| {
+        Some((game?, Home { game_block: game_block?, run: run?.to_owned() }))
+    };
+    Ok(rows.filter_map(home).collect::<Homes>())
+}
+
+/// Whether the rows of a table belong to games; `games` itself and the tables of runs are shown as they are.
+fn has_games(table: &Table) -> bool {
+    table.name != schemas::games::TABLE.name && table.columns.iter().any(|column| column.name == "game")
+}
+
+fn is_partitioned(table: &Table) -> bool {
+    table.partition.iter().any(|partition| partition.name == "game_block")
 }
 
 fn check_root(root: &Path) -> Result<(), QueryError> {

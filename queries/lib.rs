@@ -3,22 +3,67 @@
 //! A plan is a value: a question takes the lazy tables of a lake ([`Tables`]) and returns a plan, which
 //! can be printed ([`explain`]) or run ([`run`], the one place where anything is collected).
 //!
-//! A question is two files, `name.rs` with the plan and `name.sql` with the same question for DuckDB, and
-//! a line in [`ALL`]. A test compares the rows of the two.
+//! A question is `name.rs` with its plans, `name.sql` with the same question for DuckDB about one step,
+//! `name-all.sql` about all games, and a line in [`ALL`]. Tests compare the rows of polars, DuckDB and Spark.
 
 pub mod attribution;
+mod attribution_spans;
+pub mod compare;
+mod compare_layers;
+mod condition;
+pub mod contrast;
+mod contrast_design;
+mod contrast_sums;
+mod correlation;
 mod error;
+pub mod features;
+mod features_spans;
 mod files;
+pub mod flow;
+mod flow_all;
 mod format;
+pub mod games;
+pub mod heatmap;
+mod heatmap_all;
+mod highest;
 mod lake;
+pub mod last_token;
+mod last_token_games;
+mod layers;
+mod looks;
+mod members;
+mod nearest;
+pub mod overview;
 mod place;
+pub mod position;
+mod position_all;
+mod position_values;
+mod prompts;
+mod ranking;
+mod selection;
+mod statistics;
+pub mod surroundings;
+mod tally;
+pub mod trace;
+mod trace_columns;
+mod trace_games;
+mod trace_step;
+mod trace_sums;
+mod variables;
+mod walk;
+mod weights;
 
+pub use condition::Condition;
 pub use error::QueryError;
 pub use format::{Format, write};
 pub use lake::Tables;
-pub use place::Place;
+pub use members::DECISION;
+pub use place::{Layers, Place};
 /// Rows in memory, and a plan that would make them.
 pub use polars::prelude::{DataFrame, LazyFrame};
+pub use selection::{FeatureName, Scope, Selection, Specials};
+pub use variables::{Variable, Variables};
+pub use weights::{Coupling, Given, Weights};
 
 /// A question of the menu.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +72,39 @@ pub struct Query {
     pub name: &'static str,
     /// What it answers, in one line.
     pub about: &'static str,
-    /// The same question for DuckDB: needs `SET VARIABLE lake = '…'` first, and returns the same rows.
-    pub sql: &'static str,
+    /// The same question for DuckDB, about one step. It needs `SET VARIABLE lake = '…'` first, and returns
+    /// the same rows.
+    pub step_sql: Option<&'static str>,
+    /// The same about all games.
+    pub all_sql: Option<&'static str>,
+    /// Other ways to ask: the end of the file's name, and the SQL.
+    pub more_sql: &'static [(&'static str, &'static str)],
 }
 
 /// Every question, in the order of the menu.
-pub const ALL: &[Query] = &[attribution::QUERY];
+pub const ALL: &[Query] = &[
+    attribution::QUERY,
+    features::QUERY,
+    flow::QUERY,
+    heatmap::QUERY,
+    position::QUERY,
+    contrast::QUERY,
+    trace::QUERY,
+    last_token::QUERY,
+    compare::QUERY,
+    games::QUERY,
+    overview::QUERY,
+];
+
+/// A question that can be answered: its plan, and how SQL asks the same.
+pub struct Asked {
+    /// The plan.
+    pub plan: LazyFrame,
+    /// The SQL that returns the same rows.
+    pub sql: &'static str,
+    /// The variables that the SQL needs.
+    pub variables: Variables,
+}
 
 /// Runs a plan: the only place that collects.
 ///

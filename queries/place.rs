@@ -1,10 +1,10 @@
-//! Where a question looks: a layer of a step of a game, found before anything is planned.
+//! Where a question about one step looks, found before anything is planned.
 
 use polars::prelude::{DataFrame, Expr, LazyFrame, SortMultipleOptions, col, lit};
 
-use crate::{QueryError, Tables, run};
+use crate::{QueryError, Tables, nearest::closest, run};
 
-/// A layer of a step of a game that the lake holds.
+/// A step of a game that the lake holds, and one or all of its layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Key of the game.
@@ -13,17 +13,36 @@ pub struct Place {
     pub game_block: i32,
     /// The step.
     pub step: i32,
-    /// The layer.
-    pub layer: i32,
+    /// The layer; every captured one if missing.
+    pub layer: Option<i32>,
     /// The position whose logits decide.
     pub decision_position: i32,
-    /// Query heads of the layer, from the run that added the game.
+    /// Query heads of a layer, from the run that added the game.
     pub n_heads: i32,
 }
 
+/// Which layers of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    /// The last one with features.
+    Last,
+    /// Every one.
+    Each,
+    /// This one.
+    One(i32),
+    /// This one, which need not have features.
+    Captured(i32),
+}
+
+impl Layers {
+    /// The layer asked for, or else `default`.
+    pub fn or(layer: Option<i32>, default: Self) -> Self {
+        layer.map_or(default, Self::One)
+    }
+}
+
 impl Place {
-    /// Finds the place. Left out, `game` is the one with the smallest key, `step` the game's first, and
-    /// `layer` the last one with features.
+    /// Finds the place. Left out, `game` is the one with the smallest key and `step` the game's first.
     ///
     /// # Errors
     /// If there is no such game, step or layer, naming those that there are; if the lake lacks the run or
@@ -32,11 +51,11 @@ impl Place {
         tables: &Tables,
         game: Option<i64>,
         step: Option<i32>,
-        layer: Option<i32>,
+        layers: Layers,
     ) -> Result<Self, QueryError> {
         let (game, game_block, run_id) = find_game(tables, game)?;
         let (step, decision_position) = find_step(tables, game, step)?;
-        let layer = find_layer(tables, (game, game_block, step), layer)?;
+        let layer = find_layer(tables, (game, game_block, step), layers)?;
         let n_heads = heads(tables, game, run_id)?;
         let place = Self { game, game_block, step, layer, decision_position, n_heads };
         place.check_heads(tables)?;
@@ -48,26 +67,36 @@ impl Place {
         table.filter(equals("game", self.game).and(equals("step", self.step)))
     }
 
-    /// The rows of the layer and step in a partitioned table.
+    /// The rows of the step, and of the layer if there is one, in a partitioned table.
     pub(crate) fn in_layer(&self, table: LazyFrame) -> LazyFrame {
-        let folder = equals("game_block", self.game_block).and(equals("layer", self.layer));
-        self.in_step(table.filter(folder))
+        let folder = table.filter(equals("game_block", self.game_block));
+        self.in_step(filtered(folder, "layer", self.layer))
     }
 
     /// `attention_rows` has every head, kept weights or not, so a gap means that the lake is damaged.
     fn check_heads(&self, tables: &Tables) -> Result<(), QueryError> {
         let rows = self.in_layer(tables.attention_rows()).filter(equals("query", self.decision_position));
-        let found = run(rows.select([col("head")]))?.height();
-        if usize::try_from(self.n_heads) == Ok(found) {
-            return Ok(());
-        }
-        Err(QueryError::MissingHeads {
+        let counts = run(rows.group_by([col("layer")]).agg([col("head").n_unique().alias("heads")]))?;
+        let layers = counts.column("layer")?.i32()?.iter().flatten().collect::<Vec<_>>();
+        let heads = counts.column("heads")?.u32()?.iter().flatten().collect::<Vec<_>>();
+        let wrong = |layer: i32, found: usize| QueryError::MissingHeads {
             game: self.game,
             step: self.step,
-            layer: self.layer,
+            layer,
             expected: self.n_heads,
             found,
-        })
+        };
+        if let Some(layer) = self.layer
+            && layers.is_empty()
+        {
+            return Err(wrong(layer, 0));
+        }
+        for (layer, found) in layers.into_iter().zip(heads) {
+            if u32::try_from(self.n_heads) != Ok(found) {
+                return Err(wrong(layer, found as usize));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -81,7 +110,7 @@ fn find_game(tables: &Tables, game: Option<i64>) -> Result<(i64, i32, String), Q
     }
     let Some(game) = game else { return Err(QueryError::NoGames) };
     let games = run(distinct(tables.games(), "game"))?;
-    let games = games.column("game")?.i64()?.iter().flatten().collect::<Vec<_>>();
+    let games = closest(game, games.column("game")?.i64()?.iter().flatten());
     Err(if games.is_empty() { QueryError::NoGames } else { QueryError::UnknownGame { game, games } })
 }
 
@@ -103,18 +132,26 @@ fn find_step(tables: &Tables, game: i64, step: Option<i32>) -> Result<(i32, i32)
 fn find_layer(
     tables: &Tables,
     (game, game_block, step): (i64, i32, i32),
-    layer: Option<i32>,
-) -> Result<i32, QueryError> {
+    layers: Layers,
+) -> Result<Option<i32>, QueryError> {
     let folder = tables.positions().filter(equals("game_block", game_block));
     let of_step = folder.filter(equals("game", game).and(equals("step", step)));
+    let asked = match layers {
+        Layers::Each => return Ok(None),
+        Layers::Captured(layer) => return Ok(Some(layer)),
+        Layers::Last => None,
+        Layers::One(layer) => Some(layer),
+    };
     // Asked first with the filter, so that the files of other layers are not opened.
-    let found = integers(filtered(of_step.clone(), "layer", layer), "layer")?;
+    let found = integers(filtered(of_step.clone(), "layer", asked), "layer")?;
     if let Some(last) = found.last() {
-        return Ok(*last);
+        return Ok(Some(*last));
     }
-    let layers = integers(of_step, "layer")?;
-    match layer {
-        Some(layer) if !layers.is_empty() => Err(QueryError::UnknownLayer { game, step, layer, layers }),
+    let captured = integers(of_step, "layer")?;
+    match asked {
+        Some(layer) if !captured.is_empty() => {
+            Err(QueryError::UnknownLayer { game, step, layer, layers: captured })
+        }
         _ => Err(QueryError::NoFeatures { game, step }),
     }
 }
@@ -125,11 +162,16 @@ fn heads(tables: &Tables, game: i64, run_id: String) -> Result<i32, QueryError> 
     heads.ok_or(QueryError::UnknownRun { game, run: run_id })
 }
 
-fn equals<T: polars::prelude::Literal>(column: &str, value: T) -> Expr {
+pub(crate) fn equals<T: polars::prelude::Literal>(column: &str, value: T) -> Expr {
     col(column).eq(lit(value))
 }
 
-fn filtered<T: polars::prelude::Literal>(table: LazyFrame, column: &str, value: Option<T>) -> LazyFrame {
+/// The rows with the value, or all of them if there is none.
+pub(crate) fn filtered<T: polars::prelude::Literal>(
+    table: LazyFrame,
+    column: &str,
+    value: Option<T>,
+) -> LazyFrame {
     match value {
         Some(value) => table.filter(equals(column, value)),
         None => table,
@@ -142,11 +184,12 @@ fn first(table: LazyFrame, column: &str) -> Result<DataFrame, QueryError> {
 }
 
 /// The values of `column`, each once, ascending.
-fn distinct(table: LazyFrame, column: &str) -> LazyFrame {
+pub(crate) fn distinct(table: LazyFrame, column: &str) -> LazyFrame {
     table.select([col(column)]).group_by([col(column)]).agg([]).sort([column], SortMultipleOptions::default())
 }
 
-fn integers(table: LazyFrame, column: &str) -> Result<Vec<i32>, QueryError> {
+/// The whole numbers of `column`, each once, ascending.
+pub(crate) fn integers(table: LazyFrame, column: &str) -> Result<Vec<i32>, QueryError> {
     let values = run(distinct(table, column))?;
     Ok(values.column(column)?.i32()?.iter().flatten().collect::<Vec<_>>())
 }

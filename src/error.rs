@@ -7,6 +7,7 @@ use crate::dictionary::DictionaryError;
 use crate::game::GameError;
 use crate::lake::LakeError;
 use crate::model::ModelError;
+use crate::report::ReportError;
 
 /// What the program's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -35,6 +36,9 @@ pub enum Error {
     /// A question could not be asked of the lake.
     #[error(transparent)]
     Query(#[from] queries::QueryError),
+    /// A report or a picture could not be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// Data could not be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(std::io::Error),
@@ -51,6 +55,7 @@ impl Error {
             Self::Capture(error) => error.exit_code(),
             Self::Lake(error) => error.exit_code(),
             Self::Query(error) => error.exit_code(),
+            Self::Report(error) => error.exit_code(),
             Self::Stdout(_) => 3,
         }
     }
@@ -64,6 +69,7 @@ impl Error {
             Self::Game(error) => error.hint(),
             Self::Lake(error) => error.hint(),
             Self::Query(error) => error.hint(),
+            Self::Report(error) => error.hint(),
             Self::Capture(_) | Self::Stdout(_) => None,
         }
     }
@@ -148,6 +154,35 @@ pub enum UsageError {
         /// The blocks that have one.
         have: String,
     },
+    /// The lake's dictionary cannot be found again.
+    #[error("the dictionary of layer {layer} was `{recorded}`, a folder that is not here")]
+    DictionaryElsewhere {
+        /// The block.
+        layer: i32,
+        /// The name that the lake has.
+        recorded: String,
+    },
+    /// A dictionary is not the one of the lake.
+    #[error(
+        "the dictionary given for layer {layer} is not the one that the lake's features come from, `{recorded}`"
+    )]
+    OtherDictionary {
+        /// The block.
+        layer: i32,
+        /// The name of the lake's.
+        recorded: String,
+    },
+    /// A model is not the one of the lake.
+    #[error("the model `{asked}` is not the one that the lake was made by, `{recorded}`")]
+    OtherModel {
+        /// The one that was named.
+        asked: String,
+        /// The name of the lake's.
+        recorded: String,
+    },
+    /// A run was not a choice between two options.
+    #[error("the lake's steps are prompts of a file, not decisions between a bet and a stop")]
+    NoOptions,
     /// No block is asked for at all.
     #[error("no layer is named: without dictionaries, --layers says which blocks to capture")]
     NoLayers,
@@ -170,6 +205,10 @@ impl UsageError {
             Self::NoDictionary => {
                 "name dictionaries with --dictionary, or pass --dictionary none to record tokens and attention only"
             }
+            Self::DictionaryElsewhere { .. } | Self::OtherDictionary { .. } => {
+                "name the lake's own dictionaries with --dictionary"
+            }
+            Self::OtherModel { .. } => "name the lake's own model with --model",
             Self::Device { .. } => "--device takes auto, cpu or cuda:N",
             Self::Missing(_) | Self::Value { .. } => "`saelake collect --help` lists the options",
             _ => return None,

@@ -15,6 +15,7 @@ pub mod error;
 pub mod game;
 pub mod lake;
 pub mod model;
+pub mod report;
 pub mod tokens;
 
 pub use error::{Error, Result};

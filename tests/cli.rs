@@ -125,3 +125,47 @@ fn a_question_to_no_lake_is_refused() {
     refuses(&["query", "attribution", path(folder.path()), "--format", "xml"], 2, &["xml"]);
     refuses(&["lake", "info", path(folder.path())], 2, &["not a lake"]);
 }
+
+#[test]
+fn a_question_about_what_is_not_there_names_what_is() {
+    let lake = crate::queries::games().join("lake");
+    let ask = |question: &str, options: &[&str], code: i32, said: &[&str]| {
+        refuses(&[&["query", question, path(&lake)], options].concat(), code, said);
+    };
+    ask("features", &["--span", "balanse"], 1, &["balanse", "balance"]);
+    ask("flow", &["--all", "--span", "gaol"], 1, &["gaol", "goal"]);
+    ask("heatmap", &["--feature", "L7-9999"], 1, &["L7-9999", "nearest"]);
+    ask("last-token", &["--all", "--layer", "8"], 1, &["layer 8", "3, 7, 11"]);
+    ask("trace", &["--game", "5"], 1, &["no game 5", "nearest"]);
+    ask("contrast", &["--where", "outcome=bankrupt"], 1, &["outcome", "bankrupt"]);
+    ask("contrast", &["--group", "outcom"], 2, &["outcom", "outcome"]);
+    ask("games", &["--where", "outcom=bankruptcy"], 2, &["outcom", "outcome"]);
+    ask("games", &["--where", "n_steps=many"], 2, &["n_steps=many", "whole number"]);
+    ask("position", &[], 2, &["position", "span"]);
+    ask("position", &["--position", "999"], 1, &["no position 999"]);
+    ask("contrast", &["--game", "1000000"], 2, &["all games"]);
+    ask("attribution", &["--position", "3"], 2, &["no use for --position"]);
+    ask("features", &["--feature", "59"], 2, &["`59` is no feature"]);
+    ask("attribution", &["--plot", "picture.gif"], 2, &["picture.gif"]);
+}
+
+#[test]
+fn an_empty_answer_is_no_picture_and_says_so() {
+    let lake = crate::queries::games().join("lake");
+    let picture = tempfile::tempdir().unwrap().path().join("empty.svg");
+    let empty = ["query", "contrast", path(&lake), "--min-support", "1000", "--plot", path(&picture)];
+    let output = program(&empty);
+    assert_eq!((output.status.code(), said(&output).lines().count()), (Some(1), 1), "{}", said(&output));
+    assert!(said(&output).starts_with("nothing found") && !picture.exists());
+}
+
+#[test]
+fn a_plan_is_explained_with_the_sql_and_its_settings() {
+    let lake = crate::queries::games().join("lake");
+    let output = program(&["query", "flow", path(&lake), "--where", "outcome=bankruptcy", "--explain"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["Parquet SCAN", "SET VARIABLE \"where\" = '\"outcome\" = ''bankruptcy''';", "WITH"] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+}

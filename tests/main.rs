@@ -12,6 +12,8 @@ mod lake;
 mod model;
 mod pipeline;
 mod queries;
+mod quickstart;
+mod report;
 mod seed_errors;
 mod tidy;
 mod tokens;

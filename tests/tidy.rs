@@ -21,6 +21,7 @@ const WALLS: &[(&[&str], &[&str])] = &[
     ),
     (&["polars::", "use polars"], &["queries"]),
     (&["arrow::", "use arrow", "parquet::", "use parquet", "deltalake::", "use deltalake"], &["src/lake"]),
+    (&["rquickjs::", "use rquickjs", "resvg::", "use resvg"], &["src/report"]),
     (&["println!", "print!", "eprintln!", "eprint!", "process::exit"], &["src/cli", "src/main.rs"]),
     // A bare `.collect()` may be a lazy frame's; iterators name what they collect into.
     (&[concat!(".coll", "ect()")], &["src", "schemas", "queries/lib.rs"]),
@@ -120,6 +121,20 @@ fn walls_stand() {
                 if let Some(text) = texts.iter().find(|text| holds(code, text)) {
                     violations.push(format!("{}:{line}: `{text}` belongs to {allowed:?}", file.path));
                 }
+            }
+        }
+    }
+    check(&violations);
+}
+
+#[test]
+fn the_report_knows_a_lake_by_its_answers_alone() {
+    let mut violations = Vec::new();
+    for file in files(&["rs"]).iter().filter(|file| file.is_below(&["src/report"])) {
+        for (line, code) in file.code() {
+            let module = ["model", "dictionary", "capture", "lake", "game", "tokens", "cli"];
+            if let Some(module) = module.iter().find(|module| code.contains(&format!("crate::{module}"))) {
+                violations.push(format!("{}:{line}: `{module}` is not its business", file.path));
             }
         }
     }
@@ -261,15 +276,22 @@ fn no_test_file_is_forgotten() {
 
 #[test]
 fn every_question_has_a_twin_in_sql() {
+    let mut named = BTreeSet::new();
     for query in queries::ALL {
-        let plan = repository(&format!("queries/{}.rs", query.name));
-        let sql = repository(&format!("queries/{}.sql", query.name));
+        let plan = repository(&format!("queries/{}.rs", query.name.replace('-', "_")));
         assert!(plan.is_file(), "{} is missing", plan.display());
-        assert!(fs::read_to_string(sql).unwrap() == query.sql, "{} shows other SQL", query.name);
+        assert!(query.step_sql.or(query.all_sql).is_some(), "{} has no SQL", query.name);
+        let main = [("", query.step_sql), ("-all", query.all_sql)];
+        let main = main.into_iter().filter_map(|(ending, sql)| Some((ending.to_owned(), sql?)));
+        let more = query.more_sql.iter().map(|(word, sql)| (format!("-{word}"), *sql));
+        for (ending, sql) in main.chain(more) {
+            let path = format!("queries/{}{ending}.sql", query.name);
+            assert!(fs::read_to_string(repository(&path)).unwrap() == sql, "{path} is other SQL");
+            named.insert(path);
+        }
     }
-    let asked = queries::ALL.iter().map(|query| format!("queries/{}.sql", query.name));
     let found = files(&["sql"]).into_iter().filter(|file| file.is_below(&["queries"])).map(|file| file.path);
-    assert_eq!(asked.collect::<BTreeSet<_>>(), found.collect::<BTreeSet<_>>());
+    assert_eq!(named, found.collect::<BTreeSet<_>>());
 }
 
 #[test]

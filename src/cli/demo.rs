@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, UsageError};
 use crate::model::{DEFAULT_MODEL_HASH, cache_folder};
 
+/// How a lake names these dictionaries.
+pub(super) const DEMO: &str = "demo";
+
 /// The files of the demo dictionaries by their place in their folder.
 macro_rules! files {
     ($($path:literal),* $(,)?) => {

@@ -17,11 +17,27 @@ pub(super) fn open(
     layers: &[usize],
     device: &Device,
 ) -> Result<Vec<Dictionary>, Error> {
+    let dictionaries = read(&opened.identity.hash, places, layers, device)?;
+    let config = opened.llama.config();
+    for dictionary in &dictionaries {
+        dictionary.check_fits(config.d_model, config.n_layers)?;
+    }
+    Ok(dictionaries)
+}
+
+/// The same without the model, of which the hash tells whether the demo dictionaries belong to it; whether others do
+/// is not checked.
+pub(super) fn read(
+    model_hash: &str,
+    places: &[String],
+    layers: &[usize],
+    device: &Device,
+) -> Result<Vec<Dictionary>, Error> {
     let mut dictionaries = Vec::new();
     if places.is_empty() {
-        let folder = demo::dictionaries(&opened.identity.hash)?;
+        let folder = demo::dictionaries(model_hash)?;
         for found in find(&folder)?.iter().filter(|found| wanted(layers, found.hook.layer)) {
-            dictionaries.push(found.read("demo", None, device)?);
+            dictionaries.push(found.read(demo::DEMO, None, device)?);
         }
     }
     for place in places {
@@ -30,10 +46,6 @@ pub(super) fn open(
         for found in find(&located.folder)?.iter().filter(|found| wanted(layers, found.hook.layer)) {
             dictionaries.push(found.read(place, located.revision.as_deref(), device)?);
         }
-    }
-    let config = opened.llama.config();
-    for dictionary in &dictionaries {
-        dictionary.check_fits(config.d_model, config.n_layers)?;
     }
     dictionaries.sort_by_key(|dictionary| dictionary.hook);
     match dictionaries.windows(2).find(|pair| pair[0].hook.layer == pair[1].hook.layer) {

@@ -13,19 +13,23 @@
 //! | 6 | done, but some steps could not run: their rows in `steps` say why |
 //! | 130 | interrupted; what was committed is kept |
 
+mod asked;
 mod collect;
 mod corpus;
 mod demo;
 mod device;
 mod dictionaries;
 mod dictionary;
+mod given;
 mod lake;
 mod options;
 mod query;
+mod report;
 mod run_rows;
 mod train;
 mod ui;
 mod verify;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -50,7 +54,10 @@ enum Command {
     /// Play games or run prompts, and append what the model does inside to a lake
     Collect(Box<options::Options>),
     /// Ask a lake a question
-    Query(query::Options),
+    #[command(subcommand)]
+    Query(Box<query::Question>),
+    /// Write a report of a lake: one HTML file that opens offline
+    Report(report::Options),
     /// Look at a lake
     #[command(subcommand)]
     Lake(lake::Command),
@@ -91,6 +98,7 @@ fn run(command: Command) -> Result<Ending, Error> {
     match command {
         Command::Collect(options) => collect::run(*options),
         Command::Query(options) => query::run(&options),
+        Command::Report(options) => report::run(&options),
         Command::Lake(command) => lake::run(&command),
         Command::Dictionary(command) => dictionary::run(command),
         Command::Completions { shell } => {

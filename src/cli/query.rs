@@ -2,93 +2,221 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-use queries::attribution::{self, AsPublished, Question, Specials};
-use queries::{Format, Tables};
+use clap::Subcommand;
+use queries::attribution::{self, AsPublished};
+use queries::contrast::{self, Groups};
+use queries::flow::{self, Heads};
+use queries::last_token::{self, Thresholds};
+use queries::{Asked, Condition, Tables, compare, features, games, heatmap, overview, position, trace};
 
-use super::{Ending, ui};
+use super::Ending;
+use super::asked::Options;
+use super::{given, ui};
 use crate::error::Error;
 
 /// Ask a lake a question.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "`saelake query attribution LAKE` answers which tokens a decision attends to: importance is \
-    the decision row of the pattern, averaged over heads, times the norm of the position's features, normalized."
-)]
-pub(super) struct Options {
-    /// The question
-    #[arg(value_enum)]
-    name: Name,
-    /// The lake
-    lake: PathBuf,
-    /// Key of the game [default: the smallest]
-    #[arg(long, allow_negative_numbers = true)]
-    game: Option<i64>,
-    /// Step of the game [default: its first]
-    #[arg(long)]
-    step: Option<i32>,
-    /// Block [default: the last one captured]
-    #[arg(long)]
-    layer: Option<i32>,
-    /// Rows at most
-    #[arg(long, default_value_t = attribution::LIMIT)]
-    limit: u32,
-    /// table, csv, json or parquet
-    #[arg(long, default_value = "table")]
-    format: String,
-    /// Rank special tokens and position 0 too, where attention rests when it has nothing to look for
-    #[arg(long)]
-    include_special: bool,
-    /// Show beside it the published formula, which takes the column of the pattern instead of the row:
-    /// it says who attends to the last token, and under a causal mask only the last token can
-    #[arg(long)]
-    as_published: bool,
-    /// Print the optimized plan and the SQL twin instead of the answer
-    #[arg(long)]
-    explain: bool,
-}
-
-/// The questions.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Name {
+#[derive(Debug, Subcommand)]
+pub(super) enum Question {
+    /// Which games there are
+    Games {
+        #[command(flatten)]
+        asked: Options,
+    },
+    /// How much there is: games, steps, tokens, decisions, and how well the dictionaries do at each layer
+    Overview {
+        #[command(flatten)]
+        asked: Options,
+    },
     /// Which tokens a decision attends to, weighted by their features
-    Attribution,
+    ///
+    /// The importance of a token is the decision row of the pattern, averaged over heads, times the norm of
+    /// the token's features, as a share of the sum. With --all or --where: how much each span holds.
+    Attribution {
+        #[command(flatten)]
+        asked: Options,
+        /// Show beside it the published formula, which takes the column of the pattern instead of the row:
+        /// it says who attends to the last token, and under a causal mask only the last token can
+        #[arg(long)]
+        as_published: bool,
+    },
+    /// Which features carry what a decision attends to
+    ///
+    /// The score of a feature is the sum over the tokens of attention times activation times importance.
+    Features {
+        #[command(flatten)]
+        asked: Options,
+        #[command(flatten)]
+        given: given::Options,
+    },
+    /// How much each span attends to each span, by layer; layer -1 is the rollout over the captured layers
+    ///
+    /// With --all or --where: the steps that bet against those that stop.
+    Flow {
+        #[command(flatten)]
+        asked: Options,
+        /// Every head beside their mean, which is head -1
+        #[arg(long)]
+        heads: bool,
+    },
+    /// Where the features fire that vary most
+    Heatmap {
+        #[command(flatten)]
+        asked: Options,
+    },
+    /// Everything known of one position or span
+    Position {
+        #[command(flatten)]
+        asked: Options,
+        /// Every head beside their mean, which is head -1
+        #[arg(long)]
+        heads: bool,
+    },
+    /// Which features of which spans differ between two outcomes, over all games
+    ///
+    /// Tests are clustered by game; q values are Benjamini and Hochberg's over the whole answer.
+    Contrast {
+        #[command(flatten)]
+        asked: Options,
+        /// What tells two groups apart: `decision` (bet against stop, by step), or a column of `games` such
+        /// as `outcome`, `bet_type` or `components`
+        #[arg(long, default_value = "decision", value_name = "COLUMN")]
+        group: String,
+        /// The first group's value [default: bet, or bankruptcy of outcome]
+        #[arg(long, value_name = "VALUE")]
+        first: Option<String>,
+        /// The second group's value [default: stop, or `voluntary_stop` of outcome]
+        #[arg(long, value_name = "VALUE")]
+        second: Option<String>,
+        /// Games in which a feature must fire in the span to be tested
+        #[arg(long, default_value_t = contrast::MIN_SUPPORT, value_name = "N")]
+        min_support: u32,
+    },
+    /// From a decision back to features and tokens, by attention and correlation: observational, not causal
+    Trace {
+        #[command(flatten)]
+        asked: Options,
+        #[command(flatten)]
+        given: given::Options,
+        /// Leave the dictionaries' own couplings (decoder row times encoder row) out of the scores
+        #[arg(long)]
+        no_couplings: bool,
+        /// Write the couplings to a Parquet file, for the SQL
+        #[arg(long, value_name = "FILE")]
+        save_couplings: Option<PathBuf>,
+    },
+    /// What a reading of the last position alone misses
+    LastToken {
+        #[command(flatten)]
+        asked: Options,
+        /// A feature fires where its activation is above this
+        #[arg(long, default_value_t = Thresholds::default().threshold, value_name = "X")]
+        threshold: f64,
+        /// A feature is silent at the decision where its activation is below this
+        #[arg(long, default_value_t = Thresholds::default().silent, value_name = "X")]
+        silent: f64,
+    },
+    /// Two lakes, or two kinds of games of one lake, side by side
+    Compare {
+        #[command(flatten)]
+        asked: Options,
+        /// The second lake [default: the same]
+        #[arg(long, value_name = "LAKE")]
+        with: Option<PathBuf>,
+        /// The second kind of games: a condition as for --where, repeatable
+        #[arg(long, value_name = "CONDITION")]
+        against: Vec<String>,
+    },
 }
 
 /// Asks, and prints the answer.
-pub(super) fn run(options: &Options) -> Result<Ending, Error> {
-    let format: Format = options.format.parse()?;
-    let tables = Tables::open(&options.lake)?;
-    let plan = match options.name {
-        Name::Attribution => attribution::ask(&tables, &options.question())?,
+#[expect(clippy::too_many_lines, reason = "one arm a question, each of two lines")]
+pub(super) fn run(question: &Question) -> Result<Ending, Error> {
+    let name = question.name();
+    let (options, asked) = match question {
+        Question::Games { asked } => {
+            let (tables, selection) = asked.begin_all(name)?;
+            (asked, games::ask(&tables, &selection))
+        }
+        Question::Overview { asked } => {
+            let (tables, selection) = asked.begin_all(name)?;
+            (asked, overview::ask(&tables, &selection)?)
+        }
+        Question::Attribution { asked, as_published } => {
+            let (tables, selection) = asked.begin(name)?;
+            let published = if *as_published { AsPublished::Yes } else { AsPublished::No };
+            (asked, attribution::ask(&tables, &selection, published)?)
+        }
+        Question::Features { asked, given } => {
+            let (tables, selection) = asked.begin(name)?;
+            let weights = given.importance(&asked.lake, &tables, &selection)?;
+            (asked, features::ask(&tables, &selection, &weights)?)
+        }
+        Question::Flow { asked, heads } => {
+            let (tables, selection) = asked.begin(name)?;
+            (asked, flow::ask(&tables, &selection, shown(*heads))?)
+        }
+        Question::Heatmap { asked } => {
+            let (tables, selection) = asked.begin(name)?;
+            (asked, heatmap::ask(&tables, &selection)?)
+        }
+        Question::Position { asked, heads } => {
+            let (tables, selection) = asked.begin(name)?;
+            (asked, position::ask(&tables, &selection, shown(*heads))?)
+        }
+        Question::Contrast { asked, group, first, second, min_support } => {
+            let groups = Groups::of(group, first.as_deref(), second.as_deref())?;
+            let (tables, selection) = asked.begin_all(name)?;
+            (asked, contrast::ask(&tables, &selection, &groups, *min_support)?)
+        }
+        Question::Trace { asked, given, no_couplings, save_couplings } => {
+            let (tables, selection) = asked.begin(name)?;
+            let mut weights = given.importance(&asked.lake, &tables, &selection)?;
+            if !no_couplings {
+                let save = save_couplings.as_deref();
+                weights = given.couplings(&asked.lake, &tables, &selection, weights, save)?;
+            }
+            (asked, trace::ask(&tables, &selection, &weights)?)
+        }
+        Question::LastToken { asked, threshold, silent } => {
+            let (tables, selection) = asked.begin(name)?;
+            let thresholds = Thresholds { threshold: *threshold, silent: *silent };
+            (asked, last_token::ask(&tables, &selection, thresholds)?)
+        }
+        Question::Compare { asked, with, against } => (asked, comparison(asked, with.as_ref(), against)?),
     };
-    if options.explain {
-        let sql = match options.name {
-            Name::Attribution => attribution::SQL,
-        };
-        ui::data(format!("{}\n\n{sql}", queries::explain(&plan)?).as_bytes())?;
-        return Ok(Ending::Done);
-    }
-    let mut rows = queries::run(plan)?;
-    let mut answer = Vec::new();
-    queries::write(&mut rows, format, &mut answer)?;
-    ui::data(&answer)?;
-    if rows.height() == 0 {
-        ui::note("nothing found");
-        return Ok(Ending::NothingFound);
-    }
-    Ok(Ending::Done)
+    options.answer(name, asked)
 }
 
-impl Options {
-    fn question(&self) -> Question {
-        Question {
-            game: self.game,
-            step: self.step,
-            layer: self.layer,
-            limit: self.limit,
-            specials: if self.include_special { Specials::Include } else { Specials::LeaveOut },
-            published: if self.as_published { AsPublished::Yes } else { AsPublished::No },
+impl Question {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Games { .. } => games::QUERY.name,
+            Self::Overview { .. } => overview::QUERY.name,
+            Self::Attribution { .. } => attribution::QUERY.name,
+            Self::Features { .. } => features::QUERY.name,
+            Self::Flow { .. } => flow::QUERY.name,
+            Self::Heatmap { .. } => heatmap::QUERY.name,
+            Self::Position { .. } => position::QUERY.name,
+            Self::Contrast { .. } => contrast::QUERY.name,
+            Self::Trace { .. } => trace::QUERY.name,
+            Self::LastToken { .. } => last_token::QUERY.name,
+            Self::Compare { .. } => compare::QUERY.name,
         }
     }
+}
+
+fn comparison(asked: &Options, with: Option<&PathBuf>, against: &[String]) -> Result<Asked, Error> {
+    let condition = Condition::parse(against.iter().map(String::as_str))?;
+    let (first, selection) = asked.begin_all(compare::QUERY.name)?;
+    let second = Tables::open(with.unwrap_or(&asked.lake))?.only(condition)?;
+    let differing = compare::differing(&first, &second)?;
+    if !differing.is_empty() {
+        let layers = differing.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
+        ui::note(&format!("the dictionaries of layer {layers} differ, so their features are not compared"));
+    }
+    Ok(compare::ask(&first, &second, &selection)?)
+}
+
+fn shown(heads: bool) -> Heads {
+    if heads { Heads::Each } else { Heads::Mean }
 }

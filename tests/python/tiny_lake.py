@@ -21,50 +21,8 @@ from pathlib import Path
 import numpy
 import pyarrow
 import pyarrow.parquet
+from lake_files import I32, I64, write, write_logs
 
-I32, I64, F32 = pyarrow.int32(), pyarrow.int64(), pyarrow.float32()
-TEXT, BOOL = pyarrow.string(), pyarrow.bool_()
-
-PLACE = {"game": I64, "step": I32}
-SCHEMAS = {
-    "runs": {
-        "run": TEXT, "format_version": I32, "saelake_version": TEXT, "started_at": TEXT, "model": TEXT,
-        "model_revision": TEXT, "model_hash": TEXT, "d_model": I32, "n_layers": I32, "n_heads": I32,
-        "layers": TEXT, "top_k": I32, "attention": TEXT, "device": TEXT, "dtype": TEXT, "seed": I64,
-        "source": TEXT, "decide": TEXT, "bos": TEXT, "settings": TEXT,
-    },
-    "dictionaries": {
-        "run": TEXT, "layer": I32, "hook": TEXT, "format": TEXT, "source": TEXT, "revision": TEXT,
-        "hash": TEXT, "neuronpedia": TEXT, "d_sae": I32, "d_in": I32, "activation": TEXT,
-        "input_scale": F32, "output_scale": F32, "decoder_norms": TEXT, "measured_l0": F32,
-        "measured_explained_variance": F32, "verified": BOOL,
-    },
-    "games": {
-        "game": I64, "game_id": TEXT, "game_block": I32, "run": TEXT, "source": TEXT, "n_steps": I32,
-        "outcome": TEXT, "final_balance": I32, "bet_type": TEXT, "components": TEXT, "metadata": TEXT,
-    },
-    "steps": {
-        **PLACE, "n_tokens": I32, "n_prompt_tokens": I32, "decision_position": I32, "decision": TEXT,
-        "bet": I32, "won": BOOL, "balance_before": I32, "balance_after": I32, "p_bet": F32, "p_stop": F32,
-        "option_mass": F32, "p_amount": F32, "amount_mass": F32, "logit_diff": F32, "answer": TEXT,
-        "status": TEXT, "error": TEXT,
-    },
-    "tokens": {
-        **PLACE, "position": I32, "token_id": I32, "token": TEXT, "byte_start": I32, "byte_end": I32,
-        "is_special": BOOL, "is_generated": BOOL,
-    },
-    "spans": {
-        **PLACE, "name": TEXT, "byte_start": I32, "byte_end": I32, "position_start": I32,
-        "position_end": I32,
-    },
-    "features": {**PLACE, "position": I32, "feature": I32, "activation": F32, "rank": I32},
-    "positions": {
-        **PLACE, "position": I32, "l0": I32, "feature_norm": F32, "residual_norm": F32,
-        "reconstruction_error": F32, "kept_share": F32,
-    },
-    "attention": {**PLACE, "head": I32, "query": I32, "key": I32, "weight": F32},
-    "attention_rows": {**PLACE, "head": I32, "query": I32, "kept_mass": F32, "entropy": F32},
-}
 LAYERS, HEADS, KEPT_KEYS, RUN = (3, 7), 3, 2, "00000000000000aa"
 
 # key of the game: its block, its tokens, which of them are special, the decision position
@@ -150,15 +108,6 @@ def small_tables(game, block, tokens, special, decision):
     return rows
 
 
-def write(lake, table, rows, name, folder=""):
-    schema = SCHEMAS[table]
-    columns = list(zip(*rows)) if rows else [[] for _ in schema]
-    arrays = [pyarrow.array(list(values), ty) for values, ty in zip(columns, schema.values())]
-    path = lake / table / folder
-    path.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(schema)), path / f"part-{name}.parquet")
-
-
 def write_game(lake, game, block, tokens, special, decision):
     for table, rows in small_tables(game, block, tokens, special, decision).items():
         write(lake, table, rows, game)
@@ -190,12 +139,7 @@ def write_lake(lake):
     for layer in LAYERS:
         for table, rows in large_tables(LEFTOVER, 0, layer, 8, 7).items():
             write(lake, table, rows, "leftover", f"game_block=9/layer={layer}")
-    for table in SCHEMAS:
-        log = lake / table / "_delta_log"
-        log.mkdir()
-        (log / "00000000000000000000.json").write_text("{}\n")
-        checkpoint = pyarrow.table({"protocol": pyarrow.array([1], I32)})
-        pyarrow.parquet.write_table(checkpoint, log / "00000000000000000010.checkpoint.parquet")
+    write_logs(lake)
 
 
 def attribution(game, step, layer, specials):
@@ -248,6 +192,17 @@ def replace(table, column, ty, value=None):
     return table.set_column(index, column, values)
 
 
+def keep_whole(lake):
+    """Every weight is kept, not the largest only."""
+    for game, (block, tokens, _, _) in GAMES.items():
+        for layer in LAYERS:
+            rows = []
+            for step in STEPS:
+                weights = pattern(game, step, layer, len(tokens))
+                rows += [(game, step, *map(int, place), weights[tuple(place)]) for place in numpy.argwhere(weights)]
+            write(lake, "attention", rows, game, f"game_block={block}/layer={layer}")
+
+
 def remove_features(lake):
     for table in ("features", "positions", "dictionaries"):
         for path in (lake / table).rglob("part-*.parquet"):
@@ -266,6 +221,7 @@ def main():
     damaged(lake, "newer", rewrite("runs", lambda runs: replace(runs, "format_version", I32, 2)))
     damaged(lake, "no-column", rewrite("tokens", lambda tokens: tokens.drop_columns(["token"])))
     damaged(lake, "wrong-type", rewrite("tokens", lambda tokens: replace(tokens, "position", I64)))
+    damaged(lake, "whole", keep_whole)
     damaged(lake, "no-features", remove_features)
     damaged(lake, "no-games", remove_games)
     cases = [

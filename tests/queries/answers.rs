@@ -1,12 +1,9 @@
 //! Attribution says what numpy and DuckDB say.
 
-use queries::attribution::{self, AsPublished, Question, Specials};
+use queries::{Specials, attribution::AsPublished};
 use serde_json::{Value, json};
 
-use super::{GAMES, ORPHAN, ask, elsewhere, made, python, tables};
-
-/// The answers are in single precision (rounding 6e-8), the references in double.
-const TOLERANCE: f64 = 1e-6;
+use super::{GAMES, ORPHAN, Question, TOLERANCE, ask, check, elsewhere, engine, made, tables};
 
 /// More than there are positions.
 const ALL: u32 = 1000;
@@ -23,28 +20,9 @@ fn question(case: &Value, published: AsPublished) -> Question {
         game: case["game"].as_i64(),
         step: case["step"].as_i64().map(|step| step as i32),
         layer: case["layer"].as_i64().map(|layer| layer as i32),
-        limit: ALL,
+        limit: Some(ALL),
         specials: if case["specials"] == "include" { Specials::Include } else { Specials::LeaveOut },
         published,
-    }
-}
-
-/// Rows agree: floats within the tolerance, everything else exactly, in the same order and columns.
-fn check(found: &[Value], expected: &[Value], columns: &[&str], what: &str) {
-    assert_eq!(found.len(), expected.len(), "rows of {what}\n{found:#?}\n{expected:#?}");
-    for (found, expected) in found.iter().zip(expected) {
-        assert_eq!(found.as_object().unwrap().keys().collect::<Vec<_>>(), columns, "columns of {what}");
-        for column in columns {
-            let (a, b) = (&found[column], &expected[column]);
-            let agree = match (a.is_f64(), b.is_f64()) {
-                (false, false) => a == b,
-                _ => match (a.as_f64(), b.as_f64()) {
-                    (Some(a), Some(b)) => (a - b).abs() <= TOLERANCE * b.abs(),
-                    _ => false,
-                },
-            };
-            assert!(agree, "{what}: `{column}` is {a}, not {b}, in {found}");
-        }
     }
 }
 
@@ -81,19 +59,15 @@ fn attribution_is_what_numpy_computes_from_the_whole_pattern() {
 #[test]
 fn attribution_is_what_duckdb_says() {
     let (tables, cases) = (tables(), expected());
-    let mut questions = vec![Question::default(), Question { limit: 2, ..elsewhere() }];
+    let mut questions = vec![Question::default(), Question { limit: Some(2), ..elsewhere() }];
     questions.push(Question { published: AsPublished::Yes, ..questions[1].clone() });
     questions.push(Question { step: Some(1), ..Question::default() });
     questions.push(Question { layer: Some(3), ..Question::default() });
     for published in [AsPublished::No, AsPublished::Yes] {
         questions.extend(cases.iter().map(|case| question(case, published)));
     }
-    let settings = questions.iter().map(settings).collect::<Vec<_>>();
-    let sql = crate::support::repository("queries/attribution.sql");
-    assert_eq!(std::fs::read_to_string(&sql).unwrap(), attribution::SQL);
-    let answers = python("attribution.py", &[&made().join("lake"), &sql], &json!(settings).to_string());
-    let answers = serde_json::from_str::<Vec<Vec<Value>>>(&answers).unwrap();
-    assert_eq!(answers.len(), questions.len());
+    let asked = questions.iter().map(|question| question.asked(&tables).unwrap()).collect::<Vec<_>>();
+    let answers = engine("duckdb", &asked.iter().collect::<Vec<_>>());
     for (question, theirs) in questions.iter().zip(&answers) {
         let ours = ask(&tables, question).unwrap();
         assert!(!ours.is_empty());
@@ -101,27 +75,14 @@ fn attribution_is_what_duckdb_says() {
     }
 }
 
-/// The DuckDB variables of a question; what is the default is left out.
-fn settings(question: &Question) -> Value {
-    let mut settings = serde_json::Map::new();
-    let mut set = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            settings.insert(name.to_owned(), value);
-        }
-    };
-    set("game", question.game.map(Value::from));
-    set("step", question.step.map(Value::from));
-    set("layer", question.layer.map(Value::from));
-    set("limit", (question.limit != attribution::LIMIT).then(|| question.limit.into()));
-    set("specials", (question.specials == Specials::Include).then(|| "include".into()));
-    set("as_published", (question.published == AsPublished::Yes).then(|| true.into()));
-    Value::Object(settings)
-}
-
 #[test]
 fn the_column_of_the_pattern_is_not_its_row() {
-    let everything =
-        Question { limit: ALL, specials: Specials::Include, published: AsPublished::Yes, ..elsewhere() };
+    let everything = Question {
+        limit: Some(ALL),
+        specials: Specials::Include,
+        published: AsPublished::Yes,
+        ..elsewhere()
+    };
     let rows = ask(&tables(), &everything).unwrap();
     let decision = 7;
     assert_eq!(rows.len(), decision + 1);
@@ -137,7 +98,7 @@ fn the_column_of_the_pattern_is_not_its_row() {
 fn the_first_of_the_published_formula_is_shown_though_we_do_not_rank_it() {
     // The decision position of the second game is a special token.
     let question =
-        Question { game: Some(GAMES[1]), limit: 1, published: AsPublished::Yes, ..Question::default() };
+        Question { game: Some(GAMES[1]), limit: Some(1), published: AsPublished::Yes, ..Question::default() };
     let rows = ask(&tables(), &question).unwrap();
     assert_eq!(rows.len(), 2);
     assert_eq!((&rows[0]["rank"], &rows[1]["rank"]), (&json!(1), &Value::Null));
@@ -148,8 +109,13 @@ fn the_first_of_the_published_formula_is_shown_though_we_do_not_rank_it() {
 #[test]
 fn defaults_are_the_first_game_its_first_step_and_the_last_layer() {
     let tables = tables();
-    let named =
-        Question { game: Some(GAMES[0]), step: Some(0), layer: Some(7), limit: 10, ..Question::default() };
+    let named = Question {
+        game: Some(GAMES[0]),
+        step: Some(0),
+        layer: Some(7),
+        limit: Some(10),
+        ..Question::default()
+    };
     let rows = ask(&tables, &Question::default()).unwrap();
     assert_eq!(rows, ask(&tables, &named).unwrap());
     assert!(rows.iter().all(|row| row["position"] != 0 && row["token"] != "<sep>"));
@@ -157,8 +123,13 @@ fn defaults_are_the_first_game_its_first_step_and_the_last_layer() {
 
 #[test]
 fn equal_importances_go_by_position() {
-    let question =
-        Question { game: Some(GAMES[1]), step: Some(0), layer: Some(3), limit: ALL, ..Question::default() };
+    let question = Question {
+        game: Some(GAMES[1]),
+        step: Some(0),
+        layer: Some(3),
+        limit: Some(ALL),
+        ..Question::default()
+    };
     let rows = ask(&tables(), &question).unwrap();
     let alike = rows.iter().filter(|row| row["token"] == " now").collect::<Vec<_>>();
     assert_eq!(alike[0]["importance"], alike[1]["importance"]);
@@ -175,7 +146,7 @@ fn what_is_not_there_is_answered_with_what_there_is() {
     };
     assert_eq!(
         said(Question { game: Some(ORPHAN), ..Question::default() }),
-        "the lake holds no game 7000000000033; it holds 7000000000011, 7000000000022"
+        "the lake holds no game 7000000000033; the nearest are 7000000000011, 7000000000022"
     );
     assert_eq!(
         said(Question { step: Some(2), ..Question::default() }),

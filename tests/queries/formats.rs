@@ -2,28 +2,25 @@
 
 use std::io::{self, Write};
 
-use queries::{
-    Format, QueryError,
-    attribution::{self, AsPublished, Question},
-};
-use serde_json::Value;
+use queries::{Format, QueryError, attribution::AsPublished};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{GAMES, python, tables};
+use super::{GAMES, Question, python, tables};
 
 fn small() -> Question {
     Question {
         game: Some(GAMES[1]),
         step: Some(0),
         layer: Some(3),
-        limit: 4,
+        limit: Some(4),
         published: AsPublished::Yes,
         ..Question::default()
     }
 }
 
 fn written(question: &Question, format: Format) -> Vec<u8> {
-    let mut frame = queries::run(attribution::ask(&tables(), question).unwrap()).unwrap();
+    let mut frame = queries::run(question.asked(&tables()).unwrap().plan).unwrap();
     let mut out = Vec::new();
     queries::write(&mut frame, format, &mut out).unwrap();
     out
@@ -51,7 +48,7 @@ fn a_table_is_for_people() {
 
 #[test]
 fn a_line_break_does_not_break_a_line() {
-    let table = text(&Question { limit: 100, ..Question::default() }, Format::Table);
+    let table = text(&Question { limit: Some(100), ..Question::default() }, Format::Table);
     assert_eq!(table.lines().count(), 1 + 6, "{table}");
     assert!(table.contains("\"\\n\"") && table.contains("\" $90\""), "{table}");
 }
@@ -74,13 +71,13 @@ fn csv_rounds_nothing() {
 
 #[test]
 fn json_is_an_array_of_objects() {
-    let question = Question { limit: 1, published: AsPublished::No, ..small() };
+    let question = Question { limit: Some(1), published: AsPublished::No, ..small() };
     assert_eq!(
         text(&question, Format::Json),
         "[{\"game\":7000000000022,\"step\":0,\"layer\":3,\"rank\":1,\"position\":1,\"token\":\"Stop\",\
          \"importance\":0.3622398,\"attention\":0.14349434,\"feature_norm\":20.52271}]\n"
     );
-    assert_eq!(text(&Question { limit: 0, ..question }, Format::Json), "[]\n");
+    assert_eq!(text(&Question { limit: Some(0), ..question }, Format::Json), "[]\n");
 }
 
 #[test]
@@ -89,7 +86,8 @@ fn parquet_holds_the_rows() {
     let (file, sql) = (folder.path().join("answer.parquet"), folder.path().join("all.sql"));
     std::fs::write(&file, written(&small(), Format::Parquet)).unwrap();
     std::fs::write(&sql, "SELECT * FROM read_parquet(getvariable('lake'))").unwrap();
-    let read = python("attribution.py", &[&file, &sql], "[{}]");
+    let jobs = json!([{"sql": sql, "variables": {"lake": file}}]);
+    let read = python("engines.py", &[], &jobs.to_string());
     let read = serde_json::from_str::<Value>(&read).unwrap();
     let rows = serde_json::from_str::<Value>(&text(&small(), Format::Json)).unwrap();
     assert_eq!(rows.as_array().unwrap().len(), 5);
@@ -110,7 +108,7 @@ fn parquet_holds_the_rows() {
 
 #[test]
 fn nothing_found_is_a_header() {
-    let question = Question { limit: 0, ..Question::default() };
+    let question = Question { limit: Some(0), ..Question::default() };
     assert_eq!(
         text(&question, Format::Table),
         "game  step  layer  rank  position  token  importance  attention  feature_norm\n"
@@ -148,7 +146,7 @@ impl Write for Full {
 #[test]
 fn an_answer_that_cannot_be_written_is_an_error() {
     for format in [Format::Table, Format::Csv, Format::Json, Format::Parquet] {
-        let mut frame = queries::run(attribution::ask(&tables(), &small()).unwrap()).unwrap();
+        let mut frame = queries::run(small().asked(&tables()).unwrap().plan).unwrap();
         let error = queries::write(&mut frame, format, &mut Full).unwrap_err();
         let QueryError::Output(error) = error else { panic!("{format}: {error}") };
         assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{format}");

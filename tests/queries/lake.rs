@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use queries::{QueryError, Tables, attribution::Question};
+use queries::{Condition, QueryError, Tables};
 use tempfile::TempDir;
 
-use super::{GAMES, ORPHAN, ask, copy, elsewhere, made, tables};
+use super::{GAMES, ORPHAN, Question, ask, copy, copy_of, elsewhere, games, made, tables};
+
+/// The run of the files of made games that do not count.
+const DEAD_RUN: &str = "00000000000000dd";
 
 fn refused(lake: &str) -> QueryError {
     Tables::open(&made().join(lake)).err().unwrap()
@@ -45,6 +48,53 @@ fn rows_of_games_that_do_not_exist_are_not_there() {
 }
 
 #[test]
+fn files_of_committed_games_are_known_by_their_names() {
+    let folder = TempDir::new().unwrap();
+    let lake = copy_of(&games().join("lake"), &folder);
+    let plan = |lake: &Path| queries::explain(&Tables::open(lake).unwrap().features()).unwrap();
+    let left_over = |plan: &str| plan.contains("SEMI");
+    assert!(left_over(&plan(&lake)), "rows that do not count are there");
+    let rows = |lake: &Path| queries::run(Tables::open(lake).unwrap().features()).unwrap().height();
+    let before = rows(&lake);
+    let removed = remove(&lake, DEAD_RUN);
+    assert_eq!(removed, 28, "files of ten tables");
+    assert!(!left_over(&plan(&lake)), "{}", plan(&lake));
+    assert_eq!(rows(&lake), before);
+    // A name that says nothing is no reason to believe a file.
+    let folder = lake.join("features/game_block=0/layer=3");
+    let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    std::fs::rename(file, folder.join("compacted.parquet")).unwrap();
+    assert!(left_over(&plan(&lake)));
+    assert_eq!(rows(&lake), before);
+}
+
+/// Removes the files below `folder` with `part` in their name, and says how many there were.
+fn remove(folder: &Path, part: &str) -> usize {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            removed += remove(&path, part);
+        } else if path.file_name().unwrap().to_str().unwrap().contains(part) {
+            std::fs::remove_file(path).unwrap();
+            removed += 1;
+        }
+    }
+    removed
+}
+
+#[test]
+fn only_the_rows_of_chosen_games_are_shown() {
+    let tables = Tables::open(&games().join("lake")).unwrap();
+    let chosen = tables.only(Condition::parse(["outcome=bankruptcy"]).unwrap()).unwrap();
+    let bankrupt = games_of(chosen.games());
+    assert!(bankrupt.len() > 5);
+    for table in [chosen.steps(), chosen.tokens(), chosen.features(), chosen.attention_rows()] {
+        assert_eq!(games_of(table), bankrupt);
+    }
+}
+
+#[test]
 fn a_layer_filter_leaves_the_files_of_other_layers_unopened() {
     let folder = TempDir::new().unwrap();
     let lake = copy(&folder);
@@ -72,7 +122,7 @@ fn an_empty_file_is_not_skipped() {
 
 #[test]
 fn a_plan_filters_where_it_scans() {
-    let plan = queries::attribution::ask(&tables(), &elsewhere()).unwrap();
+    let plan = elsewhere().asked(&tables()).unwrap().plan;
     let text = queries::explain(&plan).unwrap();
     let scans = text.lines().filter(|line| line.trim_start().starts_with("SELECTION")).collect::<Vec<_>>();
     for column in ["layer", "game_block", "query", "position"] {

@@ -1,0 +1,112 @@
+-- Which tokens a decision looks at, as attribution.sql says, and beside it the formula that was published with
+-- the token tracking experiment: the column of the decision position, over all positions up to the decision.
+-- The first token of the published formula is always among the rows; if we do not rank it, its rank and
+-- importance are missing.
+--
+-- For DuckDB. Set the lake, and what is not to be the default, then run the file as it is:
+--
+--   SET VARIABLE lake = 'data/prototype';
+--   SET VARIABLE "where" = 'n_steps > 3'; -- default: every game
+--   SET VARIABLE game = 42;               -- default: the smallest key
+--   SET VARIABLE step = 0;                -- default: the game's first step
+--   SET VARIABLE layer = 8;               -- default: the last layer with features
+--   SET VARIABLE "limit" = 10;            -- default: 10
+--   SET VARIABLE specials = 'include';    -- default: special tokens and position 0 are not ranked
+--
+-- Equal importances go by position. No rows come back if there is no such game, step or layer.
+WITH
+one_game AS (
+    SELECT game, game_block, run
+    FROM query(
+        'SELECT game, game_block, run FROM read_parquet(''' || getvariable('lake') || '/games/*.parquet'') WHERE '
+        || coalesce(getvariable('where'), 'true')
+    )
+    WHERE game = getvariable('game') OR getvariable('game') IS NULL
+    ORDER BY game
+    LIMIT 1
+),
+one_step AS (
+    SELECT g.game, g.game_block, r.n_heads, s.step, s.decision_position
+    FROM read_parquet(getvariable('lake') || '/steps/*.parquet') AS s
+    JOIN one_game AS g ON s.game = g.game
+    JOIN read_parquet(getvariable('lake') || '/runs/*.parquet') AS r ON g.run = r.run
+    WHERE s.step = getvariable('step') OR getvariable('step') IS NULL
+    ORDER BY s.step
+    LIMIT 1
+),
+seen AS (
+    SELECT
+        p.game, p.game_block, p.step, p.layer, p.position, p.feature_norm, s.n_heads, s.decision_position,
+        max(p.layer) OVER () AS last_layer
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS p
+    JOIN one_step AS s
+        ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
+    WHERE (p.layer = getvariable('layer') OR getvariable('layer') IS NULL)
+        AND p.position <= s.decision_position
+),
+place AS (
+    SELECT DISTINCT game, game_block, step, layer, n_heads, decision_position
+    FROM seen
+    WHERE layer = last_layer
+),
+pattern AS (
+    SELECT a.query, a.key, a.weight::DOUBLE / p.n_heads AS weight, p.decision_position
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS a
+    JOIN place AS p
+        ON a.game_block = p.game_block AND a.layer = p.layer AND a.game = p.game AND a.step = p.step
+    WHERE a.layer = getvariable('layer') OR getvariable('layer') IS NULL
+),
+decision_row AS (
+    SELECT key AS position, sum(weight) AS attention
+    FROM pattern WHERE query = decision_position GROUP BY key
+),
+decision_column AS (
+    SELECT query AS position, sum(weight) AS received
+    FROM pattern WHERE key = decision_position AND query <= decision_position GROUP BY query
+),
+weighted AS (
+    SELECT
+        s.game, s.step, s.layer, s.position, t.token, s.feature_norm,
+        coalesce(r.attention, 0) AS attention,
+        coalesce(r.attention, 0) * s.feature_norm::DOUBLE AS weight,
+        coalesce(c.received, 0) * s.feature_norm::DOUBLE AS published_weight,
+        (NOT t.is_special AND s.position > 0)
+            OR coalesce(getvariable('specials') = 'include', false) AS ranked
+    FROM seen AS s
+    JOIN read_parquet(getvariable('lake') || '/tokens/*.parquet') AS t
+        ON s.game = t.game AND s.step = t.step AND s.position = t.position
+    LEFT JOIN decision_row AS r ON s.position = r.position
+    LEFT JOIN decision_column AS c ON s.position = c.position
+    WHERE s.layer = s.last_layer
+),
+shares AS (
+    SELECT
+        *,
+        CASE WHEN ranked
+            THEN coalesce(weight / nullif(sum(CASE WHEN ranked THEN weight END) OVER (), 0), 0)
+        END::FLOAT AS importance,
+        (published_weight / (sum(published_weight) OVER () + 1e-10))::FLOAT AS published_importance
+    FROM weighted
+),
+ranks AS (
+    SELECT
+        game, step, layer,
+        CASE WHEN ranked
+            THEN row_number() OVER (ORDER BY importance DESC NULLS LAST, position)
+        END::INTEGER AS rank,
+        position, token, importance, attention::FLOAT AS attention, feature_norm, published_importance,
+        row_number() OVER (ORDER BY published_importance DESC, position)::INTEGER AS published_rank
+    FROM shares
+)
+SELECT *
+FROM ranks
+WHERE rank <= coalesce(getvariable('limit'), 10) OR published_rank = 1
+ORDER BY rank NULLS LAST;

@@ -1,0 +1,107 @@
+//! Adding up features by span, game by game.
+//!
+//! A token may be in several spans, and a feature fires at many tokens of one, so what is added up is found tens of
+//! millions of times. It is kept in an array by feature, for one span at a time: hash tables of all spans of a step and
+//! of a game took a third more of the whole time.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use crate::{prompts::Prompt, walk::Layer};
+
+/// What is added up, if not everything.
+#[derive(Clone, Copy)]
+pub(crate) struct Chosen {
+    /// One span, by its number.
+    pub(crate) span: Option<u32>,
+    /// One feature.
+    pub(crate) feature: Option<i32>,
+}
+
+impl Chosen {
+    /// Whether a row of the feature counts.
+    pub(crate) fn has(self, feature: i32) -> bool {
+        self.feature.is_none_or(|only| only == feature)
+    }
+}
+
+/// A step with its layers and where their rows are.
+pub(crate) type Step<'a> = (&'a Prompt, Vec<Layer<'a>>);
+
+/// The rows of a token that is in a span.
+pub(crate) struct Token {
+    /// The place of its step in its game.
+    pub(crate) step: usize,
+    /// Its position.
+    pub(crate) position: i32,
+    /// Where its rows are.
+    pub(crate) rows: Range<usize>,
+}
+
+/// The tokens of every span of a game, by layer and number of the span, in ascending order of steps. `counts` says
+/// whether a row counts, and `positions` of which token it is.
+pub(crate) fn by_span(
+    steps: &[Step<'_>],
+    positions: &[i32],
+    chosen: Chosen,
+    counts: impl Fn(usize) -> bool,
+) -> BTreeMap<(i32, u32), Vec<Token>> {
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for (step, (prompt, layers)) in steps.iter().enumerate() {
+        for Layer { layer, ranges } in layers {
+            for rows in ranges.iter().flat_map(|range| tokens(range.clone(), positions, &counts)) {
+                let position = positions[rows.start];
+                let spans = prompt.spans_at(position).iter().map(|span| prompt.spans[*span as usize]);
+                for span in spans.filter(|span| chosen.span.is_none_or(|only| only == *span)) {
+                    let token = Token { step, position, rows: rows.clone() };
+                    found.entry((*layer, span)).or_default().push(token);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The rows that count, token by token.
+fn tokens(range: Range<usize>, positions: &[i32], counts: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+    let (mut found, mut start) = (Vec::new(), range.start);
+    while start < range.end {
+        let same = |row: &usize| positions[*row] == positions[start] && counts(*row) == counts(start);
+        let end = start + (start..range.end).take_while(same).count();
+        if counts(start) {
+            found.push(start..end);
+        }
+        start = end;
+    }
+    found
+}
+
+/// What is added up for each feature of a span of a game.
+#[derive(Default)]
+pub(crate) struct Tally<T> {
+    /// By feature, one more than its place, 0 for one that has none.
+    places: Vec<u32>,
+    found: Vec<(i32, T)>,
+}
+
+impl<T: Default> Tally<T> {
+    /// What is added up for a feature.
+    pub(crate) fn of(&mut self, feature: i32) -> &mut T {
+        let index = feature as usize;
+        if index >= self.places.len() {
+            self.places.resize(index + 1, 0);
+        }
+        if self.places[index] == 0 {
+            self.found.push((feature, T::default()));
+            self.places[index] = self.found.len() as u32;
+        }
+        &mut self.found[self.places[index] as usize - 1].1
+    }
+
+    /// Every feature that was added to; nothing is left.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = (i32, T)> {
+        for (feature, _) in &self.found {
+            self.places[*feature as usize] = 0;
+        }
+        self.found.drain(..)
+    }
+}
