@@ -134,6 +134,11 @@ bench-cpu *options: model
     cargo build --release --locked --no-default-features --package saelake-bench
     target/release/bench-cpu {{ options }}
 
+# Time every question in polars and in DuckDB on a made lake of a thousand games, 1 GB, which is kept
+[group("bench")]
+bench-queries *options: python
+    cargo bench --locked --no-default-features --package saelake --bench bench-queries -- {{ options }}
+
 # Rewrite the texts that tests compare with (schema twins, column tables)
 [group("build")]
 bless:
