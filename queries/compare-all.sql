@@ -1,10 +1,10 @@
 -- What differs between two groups of games: those of a lake that meet a condition, and those of the same or
 -- another lake that meet another. The meaning of every part is in compare.rs, whose rows these are.
 --
--- For DuckDB. Set both lakes, and what is not to be the default, then run the file as it is:
+-- For DuckDB. Set the lake, and what is not to be the default, then run the file as it is:
 --
 --   SET VARIABLE lake = 'data/prototype';
---   SET VARIABLE other = 'data/second';   -- the same lake again to compare two conditions
+--   SET VARIABLE other = 'data/second';   -- default: the same lake, to compare two conditions
 --   SET VARIABLE "where" = 'outcome = ''bankruptcy''';       -- of the first; default: every game
 --   SET VARIABLE "against" = 'outcome = ''voluntary_stop'''; -- of the second; default: every game
 --   SET VARIABLE layer = 8;               -- default: every layer
@@ -26,7 +26,7 @@ second_games AS (
     SELECT game, game_block, n_steps, outcome, final_balance
     FROM query(
         'SELECT game, game_block, n_steps, outcome, final_balance FROM read_parquet('''
-        || getvariable('other') || '/games/*.parquet'') WHERE ' || coalesce(getvariable('against'), 'true')
+        || coalesce(getvariable('other'), getvariable('lake')) || '/games/*.parquet'') WHERE ' || coalesce(getvariable('against'), 'true')
     )
 ),
 -- Both sides one under the other: side 1 is the first, side 2 the second.
@@ -62,7 +62,7 @@ steps AS (
     JOIN first_games AS g ON s.game = g.game
     UNION ALL
     SELECT 2 AS side, g.game, g.game_block, s.step, s.decision_position, s.decision
-    FROM read_parquet(getvariable('other') || '/steps/*.parquet') AS s
+    FROM read_parquet(coalesce(getvariable('other'), getvariable('lake')) || '/steps/*.parquet') AS s
     JOIN second_games AS g ON s.game = g.game
 ),
 decision_values AS (
@@ -112,7 +112,7 @@ ranked AS (
         )
     UNION ALL
     SELECT s.side, s.game, s.game_block, s.step, t.position
-    FROM read_parquet(getvariable('other') || '/tokens/*.parquet') AS t
+    FROM read_parquet(coalesce(getvariable('other'), getvariable('lake')) || '/tokens/*.parquet') AS t
     JOIN steps AS s ON t.game = s.game AND t.step = s.step AND s.side = 2
     WHERE t.position <= s.decision_position
         AND (
@@ -134,7 +134,7 @@ positions AS (
     UNION ALL
     SELECT 2 AS side, p.layer, p.l0, p.feature_norm, p.reconstruction_error, p.residual_norm, p.kept_share
     FROM read_parquet(
-        getvariable('other') || '/positions/game_block=*/layer=*/*.parquet',
+        coalesce(getvariable('other'), getvariable('lake')) || '/positions/game_block=*/layer=*/*.parquet',
         hive_partitioning = true,
         hive_types = {'game_block': INTEGER, 'layer': INTEGER}
     ) AS p
@@ -167,7 +167,7 @@ layer_rows AS (
 same_dictionary AS (
     SELECT DISTINCT a.layer
     FROM read_parquet(getvariable('lake') || '/dictionaries/*.parquet') AS a
-    JOIN read_parquet(getvariable('other') || '/dictionaries/*.parquet') AS b
+    JOIN read_parquet(coalesce(getvariable('other'), getvariable('lake')) || '/dictionaries/*.parquet') AS b
         ON a.layer = b.layer AND a.hook = b.hook AND a.hash = b.hash
 ),
 layer_counts AS (
@@ -193,7 +193,7 @@ fired AS (
     UNION ALL
     SELECT 2 AS side, f.layer, f.feature, count(*) AS n
     FROM read_parquet(
-        getvariable('other') || '/features/game_block=*/layer=*/*.parquet',
+        coalesce(getvariable('other'), getvariable('lake')) || '/features/game_block=*/layer=*/*.parquet',
         hive_partitioning = true,
         hive_types = {'game_block': INTEGER, 'layer': INTEGER}
     ) AS f
