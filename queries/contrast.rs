@@ -17,7 +17,7 @@ use crate::{
     members,
     nearest::nearest,
     run,
-    statistics::{with_q_values, with_statistics},
+    statistics::with_q_values,
 };
 
 /// The line of the menu.
@@ -153,17 +153,16 @@ pub fn plan(
         members::check_span(tables, None, span)?;
     }
     check_feature(&tables.features(), selection.feature)?;
-    let sums = contrast_sums::plan(tables, selection, groups, min_support)?;
-    let count = |name: &str| col(name).cast(DataType::Int64);
+    let tests = contrast_sums::plan(tables, selection, groups, min_support)?;
     let single = |name: &str| col(name).cast(DataType::Float32);
-    Ok(with_q_values(with_statistics(sums), &NAMES).select([
+    Ok(with_q_values(tests, &NAMES).select([
         col("layer"),
         col("span"),
         col("feature"),
-        count("n_first"),
-        count("n_second"),
-        count("games"),
-        count("support"),
+        col("n_first"),
+        col("n_second"),
+        col("games"),
+        col("support"),
         single("mean_first"),
         single("mean_second"),
         (col("mean_first") - col("mean_second")).cast(DataType::Float32).alias("difference"),

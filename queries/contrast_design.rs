@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{
-    DataFrame, DataType, IntoLazy as _, JoinArgs, JoinType, LazyFrame, PlHashMap, PolarsResult, col, df,
-};
+use polars::prelude::{DataType, JoinArgs, JoinType, LazyFrame, PlHashMap, col};
 
 use crate::{
     QueryError, Tables,
@@ -13,6 +11,7 @@ use crate::{
     place::distinct,
     prompts::{Prompt, Prompts, ints, longs, rows},
     run,
+    statistics::Constants,
     walk::captured,
 };
 
@@ -102,46 +101,34 @@ impl Design {
         games.and_then(|games| games.get(&game)).map_or(0.0, |[first, second]| first + second)
     }
 
-    /// What every test in a span shares: layer, span, n, `n_first`, `n_second`, games, and with m for the steps of a
-    /// game, a for the weight of a step, A and A₂ for the sums of a and a² over a game: `m_2` Σm², `m_3` Σm³, `a_2` Σa²,
-    /// `a_3` Σa³, `w_11` ΣA², `w_12` ΣA·A₂, `w_111` ΣA³. Spans that only one group has, or fewer than three games, are
-    /// left out.
-    pub(crate) fn constants(&self, prompts: &Prompts) -> PolarsResult<LazyFrame> {
+    /// What every test in a span shares; nothing if only one group has the span, or fewer than three games.
+    pub(crate) fn constants(&self, layer: i32, span: u32) -> Option<Constants> {
         const FEWEST: usize = 3;
-        let testable = |games: &ByGame| {
-            let [first, second] = totals(games);
-            games.len() >= FEWEST && first > 0.0 && second > 0.0
-        };
-        let spans = self.0.iter().filter(|(_, games)| testable(games)).collect::<Vec<_>>();
-        let column =
-            |sum: &dyn Fn(&ByGame) -> f64| spans.iter().map(|(_, games)| sum(games)).collect::<Vec<_>>();
-        let over_games = |term: fn([f64; 2]) -> f64| {
-            column(&|games| sum(games, |[first, second], _| term([first, second])))
-        };
+        let games = self.0.get(&(layer, span)).filter(|games| games.len() >= FEWEST)?;
+        let [n_first, n_second] = totals(games);
+        if n_first == 0.0 || n_second == 0.0 {
+            return None;
+        }
+        let over_games = |term: fn(f64) -> f64| sum(games, |[first, second], _| term(first + second));
         let weighed = |term: fn(f64, f64) -> f64| {
-            column(&|games| {
-                sum(games, |game, totals| {
-                    let [a, a_2] = weights(game, totals);
-                    term(a, a_2)
-                })
+            sum(games, |game, totals| {
+                let [a, a_2] = weights(game, totals);
+                term(a, a_2)
             })
         };
-        let frame: DataFrame = df!(
-            "layer" => spans.iter().map(|((layer, _), _)| *layer).collect::<Vec<_>>(),
-            "span" => spans.iter().map(|((_, span), _)| prompts.name(*span)).collect::<Vec<_>>(),
-            "n" => over_games(|[first, second]| first + second),
-            "n_first" => over_games(|[first, _]| first),
-            "n_second" => over_games(|[_, second]| second),
-            "games" => over_games(|_| 1.0),
-            "m_2" => over_games(|[first, second]| (first + second).powi(2)),
-            "m_3" => over_games(|[first, second]| (first + second).powi(3)),
-            "a_2" => weighed(|_, a_2| a_2),
-            "a_3" => column(&|games| { let [first, second] = totals(games); first.powi(-2) - second.powi(-2) }),
-            "w_11" => weighed(|a, _| a * a),
-            "w_12" => weighed(|a, a_2| a * a_2),
-            "w_111" => weighed(|a, _| a * a * a),
-        )?;
-        Ok(frame.lazy())
+        Some(Constants {
+            n: n_first + n_second,
+            n_first,
+            n_second,
+            games: games.len() as f64,
+            m_2: over_games(|m| m * m),
+            m_3: over_games(|m| m * m * m),
+            a_2: weighed(|_, a_2| a_2),
+            a_3: n_first.powi(-2) - n_second.powi(-2),
+            w_11: weighed(|a, _| a * a),
+            w_12: weighed(|a, a_2| a * a_2),
+            w_111: weighed(|a, _| a * a * a),
+        })
     }
 }
 

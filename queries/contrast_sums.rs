@@ -3,31 +3,25 @@
 //! They are sums over the games in which a feature fires. What the others add follows from how many steps they have,
 //! so that a step in which a feature is silent is never looked at.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use polars::prelude::{
-    Column, DataFrame, DataType, JoinArgs, JoinType, LazyFrame, PlHashMap, PolarsResult, col, df, lit,
-};
+use polars::prelude::{DataFrame, LazyFrame, PolarsResult, df};
 
 use crate::{
     QueryError, Selection, Tables,
+    add_up::{self, BySpan, add_up},
     contrast::Groups,
     contrast_design::{Design, Labels},
-    place::filtered,
+    layers,
     prompts::{Prompts, floats, ints},
+    statistics::{Constants, SUMS, Tested, test},
     tally::{Chosen, Tally, Token, by_span},
-    walk::{Rows, walk},
+    walk::Rows,
 };
 
-/// The sums: of the support (1 for each game), then with S₁, S₂, S₃ for the sums of a game's values, their squares and
-/// cubes, and m for its steps: S₁, S₂, S₃, S₁ and S₂ of the first group, S₁², S₁S₂, S₁³, S₁²/m, mS₁, mS₂, mS₁², m²S₁.
-const SUMS: [&str; 14] = [
-    "support", "s_1", "s_2", "s_3", "first_1", "first_2", "s_11", "s_12", "s_111", "s_11_m", "m_s_1",
-    "m_s_2", "m_s_11", "mm_s_1",
-];
-
-/// The plan: layer, span, feature, the sums, and what [`Design`] says of the span, in double precision. Of features
-/// that fire in the span in at least `min_support` games, and spans that both groups have. In no order.
+/// The tests: layer, span, feature, `n_first`, `n_second`, games, support, `mean_first`, `mean_second`, effect,
+/// statistic, `p_value`. Of features that fire in the span in at least `min_support` games, and spans that both groups
+/// have. In no order.
 ///
 /// # Errors
 /// [`QueryError::EmptyGroup`] if a group has no step; if the lake cannot be read.
@@ -38,6 +32,7 @@ pub(crate) fn plan(
     min_support: u32,
 ) -> Result<LazyFrame, QueryError> {
     let layer = selection.one_layer()?;
+    let layers = layers::asked(layers::with_features(tables, layer)?, layer);
     let prompts = Arc::new(Prompts::read(tables, selection.specials)?);
     let labels = Arc::new(Labels::read(tables, groups)?);
     let design = Arc::new(Design::read(tables, &prompts, layer, &labels)?);
@@ -45,23 +40,43 @@ pub(crate) fn plan(
         span: selection.span.as_deref().and_then(|span| prompts.number(span)),
         feature: selection.feature.map(|name| name.feature),
     };
-    let constants = design.constants(&prompts)?;
-    let schema = Arc::clone(Sums::default().rows(&prompts)?.schema());
-    let fold =
-        move |prompts: &Prompts, rows: &Rows<'_>| Sums::of(rows, &labels, &design, chosen)?.rows(prompts);
-    let table = (&schemas::features::TABLE, &["position", "feature", "activation"][..]);
-    let parts = walk(tables, table, layer, &prompts, (schema, fold))?;
-    let on = ["layer", "span"].map(col);
-    Ok(filtered(parts, "span", selection.span.clone())
-        .group_by(["layer", "span", "feature"].map(col))
-        .agg(SUMS.map(|name| col(name).sum()))
-        .filter(col("support").gt_eq(lit(min_support).cast(DataType::Float64)))
-        .join(constants, &on, &on, JoinArgs::new(JoinType::Inner)))
+    let new = move |layer: i32| Sums {
+        layer,
+        labels: Arc::clone(&labels),
+        design: Arc::clone(&design),
+        chosen,
+        min_support,
+        spans: BySpan::default(),
+    };
+    let features = add_up::features(tables)?;
+    add_up(&prompts, &layers, new, |part, layer| Ok(features(part, layer)))
 }
 
-/// The sums of every feature that fires, by layer and number of the span.
+/// The sums of a layer.
+struct Sums {
+    layer: i32,
+    labels: Arc<Labels>,
+    design: Arc<Design>,
+    chosen: Chosen,
+    min_support: u32,
+    spans: BySpan<OfSpan>,
+}
+
+/// The sums of a span: of the game that is being read, and of those before it.
 #[derive(Default)]
-struct Sums(BTreeMap<(i32, u32), PlHashMap<i32, [f64; SUMS.len()]>>);
+struct OfSpan {
+    game: Tally<OfGame>,
+    games: Tally<[f64; SUMS]>,
+}
+
+/// A feature that was tested in a span.
+struct Row {
+    span: u32,
+    feature: i32,
+    support: f64,
+    constants: Constants,
+    tested: Tested,
+}
 
 /// The sums of one game.
 #[derive(Clone, Copy, Default)]
@@ -72,49 +87,72 @@ struct OfGame {
     first: [f64; 2],
 }
 
-impl Sums {
-    fn of(rows: &Rows<'_>, labels: &Labels, design: &Design, chosen: Chosen) -> PolarsResult<Self> {
+impl add_up::Sums for Sums {
+    fn add(&mut self, rows: &Rows<'_>) -> PolarsResult<()> {
         let positions = ints(rows.frame, "position")?;
         let (features, activations) = (ints(rows.frame, "feature")?, floats(rows.frame, "activation")?);
-        let (mut sums, mut tally) = (Self::default(), Tally::<OfGame>::default());
-        for steps in rows.by_step().collect::<Vec<_>>().chunk_by(|one, next| one.0.game == next.0.game) {
-            let is_first = steps.iter().map(|(prompt, _)| labels.of(prompt)).collect::<Vec<_>>();
-            for ((layer, span), tokens) in by_span(steps, positions, chosen, |_| true) {
+        let steps = rows.by_step().collect::<Vec<_>>();
+        let is_first = steps.iter().map(|(prompt, _)| self.labels.of(prompt)).collect::<Vec<_>>();
+        let tokens = by_span(&steps, positions, self.chosen, |_| true);
+        let game_of = |token: &Token| steps[token.step].0.game;
+        self.spans.add(&tokens, |span, sums, tokens| {
+            for tokens in tokens.chunk_by(|one, next| game_of(one) == game_of(next)) {
                 for Token { step, rows, .. } in tokens {
-                    let Some(is_first) = is_first[step] else { continue };
-                    for (feature, activation) in features[rows.clone()].iter().zip(&activations[rows]) {
-                        if chosen.has(*feature) {
-                            tally.of(*feature).see((step, is_first), *activation);
+                    let Some(is_first) = is_first[*step] else { continue };
+                    for (feature, activation) in features[rows.clone()].iter().zip(&activations[rows.clone()])
+                    {
+                        if self.chosen.has(*feature) {
+                            sums.game.of(*feature).see((*step, is_first), *activation);
                         }
                     }
                 }
-                let m = design.steps(layer, span, steps[0].0.game);
-                let sums = sums.0.entry((layer, span)).or_default();
-                for (feature, of_game) in tally.take() {
-                    let sums = sums.entry(feature).or_insert([0.0; SUMS.len()]);
-                    sums.iter_mut().zip(of_game.sums(m)).for_each(|(sum, of_game)| *sum += of_game);
-                }
+                let m = self.design.steps(self.layer, span, game_of(&tokens[0]));
+                sums.close_game(m);
             }
-        }
-        Ok(sums)
+        });
+        Ok(())
     }
 
     fn rows(self, prompts: &Prompts) -> PolarsResult<DataFrame> {
-        let spans = self.0.into_iter();
-        let mut sums = spans
-            .flat_map(|(of, sums)| sums.into_iter().map(move |(feature, sums)| (of, feature, sums)))
-            .collect::<Vec<_>>();
-        sums.sort_unstable_by_key(|(of, feature, _)| (*of, *feature));
-        let mut frame = df!(
-            "layer" => sums.iter().map(|((layer, _), _, _)| *layer).collect::<Vec<_>>(),
-            "span" => sums.iter().map(|((_, span), _, _)| prompts.name(*span)).collect::<Vec<_>>(),
-            "feature" => sums.iter().map(|(_, feature, _)| *feature).collect::<Vec<_>>(),
-        )?;
-        for (place, name) in SUMS.into_iter().enumerate() {
-            let values = sums.iter().map(|(_, _, sums)| sums[place]).collect::<Vec<_>>();
-            frame.with_column(Column::new(name.into(), values))?;
+        let Self { layer, design, min_support, spans, .. } = self;
+        let rows = spans.rows(|span, mut sums| {
+            let Some(constants) = design.constants(layer, span) else { return Vec::new() };
+            let supported = sums.games.take().filter(|(_, sums)| sums[0] >= f64::from(min_support));
+            let row = |(feature, sums): (i32, [f64; SUMS])| Row {
+                span,
+                feature,
+                support: sums[0],
+                constants,
+                tested: test(&sums, &constants),
+            };
+            supported.map(row).collect::<Vec<_>>()
+        });
+        let count = |of: fn(&Row) -> f64| rows.iter().map(|row| of(row) as i64).collect::<Vec<_>>();
+        let number = |of: fn(&Row) -> Option<f64>| rows.iter().map(of).collect::<Vec<_>>();
+        df!(
+            "layer" => vec![layer; rows.len()],
+            "span" => rows.iter().map(|row| prompts.name(row.span)).collect::<Vec<_>>(),
+            "feature" => rows.iter().map(|row| row.feature).collect::<Vec<_>>(),
+            "n_first" => count(|row| row.constants.n_first),
+            "n_second" => count(|row| row.constants.n_second),
+            "games" => count(|row| row.constants.games),
+            "support" => count(|row| row.support),
+            "mean_first" => rows.iter().map(|row| row.tested.mean_first).collect::<Vec<_>>(),
+            "mean_second" => rows.iter().map(|row| row.tested.mean_second).collect::<Vec<_>>(),
+            "effect" => number(|row| row.tested.effect),
+            "statistic" => number(|row| row.tested.statistic),
+            "p_value" => number(|row| row.tested.p_value),
+        )
+    }
+}
+
+impl OfSpan {
+    /// Adds the game that was read, which has `m` steps.
+    fn close_game(&mut self, m: f64) {
+        for (feature, of_game) in self.game.take() {
+            let sums = self.games.of(feature);
+            sums.iter_mut().zip(of_game.sums(m)).for_each(|(sum, of_game)| *sum += of_game);
         }
-        Ok(frame)
     }
 }
 
@@ -141,8 +179,8 @@ impl OfGame {
         }
     }
 
-    /// What a game with `m` steps adds to [`SUMS`].
-    fn sums(mut self, m: f64) -> [f64; SUMS.len()] {
+    /// What a game with `m` steps adds to the sums that [`test`] takes.
+    fn sums(mut self, m: f64) -> [f64; SUMS] {
         self.close();
         let ([s_1, s_2, s_3], [first_1, first_2]) = (self.powers, self.first);
         [

@@ -1,135 +1,128 @@
 //! How two features go together from step to step.
 
+use std::sync::Arc;
+
 use polars::prelude::{
-    DataFrame, DataType, Expr, IntoLazy as _, JoinArgs, JoinType, LazyFrame, NULL, NamedFrom as _, Series,
-    UnionArgs, col, concat, lit, when,
+    DataFrame, Expr, IntoLazy as _, LazyFrame, NamedFrom as _, PolarsResult, Series, UnionArgs, col, concat,
+    df, lit,
 };
 
 use crate::{
-    QueryError, Specials, Tables,
-    members::{self, STEP},
-    place::equals,
+    QueryError, Tables,
+    add_up::{self, add_up, features},
+    prompts::{Prompts, floats, ints},
+    run,
+    trace_sums::{Sources, Targets, Ys, at_decisions},
+    walk::{Layer, Rows},
 };
 
 /// What is left of the mean square of values that are all the same but for rounding: values whose variance is
 /// below this share of it count as constant, and a constant goes together with nothing.
 const ROUNDING: f64 = 1e-8;
 
-/// Pearson's correlation from the columns `n`, and sums `x`, `y`, `xx`, `yy`, `xy` of the values and their
-/// products; missing if one of the two is constant.
-pub(crate) fn pearson() -> Expr {
-    let spread = |x: &str, xx: &str| col(xx) - col(x) * col(x) / col("n");
-    let varies = |x: &str, xx: &str| spread(x, xx).gt(lit(ROUNDING) * col(xx));
-    let common = col("xy") - col("x") * col("y") / col("n");
-    when(varies("x", "xx").and(varies("y", "yy")))
-        .then(common / (spread("x", "xx") * spread("y", "yy")).sqrt())
-        .otherwise(lit(NULL))
+/// Sums of the values of a source and of their squares.
+#[derive(Clone, Copy)]
+pub(crate) struct X {
+    pub(crate) x: f64,
+    pub(crate) xx: f64,
 }
 
-/// The steps whose decision was read at `layer`: game, step, `decision_position`.
-pub(crate) fn read_steps(tables: &Tables, layer: i32) -> LazyFrame {
-    let steps = tables.steps().select([col("game"), col("step"), col("decision_position")]);
-    let positions = tables.positions().filter(equals("layer", layer));
-    positions.select([col("game"), col("step"), col("position").alias("decision_position")]).join(
-        steps,
-        decision(),
-        decision(),
-        JoinArgs::new(JoinType::Semi),
-    )
+/// The same of a target.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Y {
+    pub(crate) y: f64,
+    pub(crate) yy: f64,
 }
 
-/// The activations at the decisions of those features of `layer` that meet a condition: game, step, feature, y.
-pub(crate) fn at_decision(tables: &Tables, layer: i32, features: Expr) -> LazyFrame {
-    tables
-        .features()
-        .filter(equals("layer", layer).and(features))
-        .select([
-            col("game"),
-            col("step"),
-            col("position").alias("decision_position"),
-            col("feature"),
-            col("activation").cast(DataType::Float64).alias("y"),
-        ])
-        .join(tables.steps().select(decision()), decision(), decision(), JoinArgs::new(JoinType::Semi))
-        .select([col("game"), col("step"), col("feature"), col("y")])
+/// Pearson's correlation over `n` steps, from sums of the values and of their products; missing if one of the two is
+/// constant.
+pub(crate) fn pearson(n: f64, X { x, xx }: X, Y { y, yy }: Y, xy: f64) -> Option<f64> {
+    let (spread_x, spread_y) = (xx - x * x / n, yy - y * y / n);
+    let varies = spread_x > ROUNDING * xx && spread_y > ROUNDING * yy;
+    varies.then(|| (xy - x * y / n) / (spread_x * spread_y).sqrt())
 }
 
-/// The correlation over all steps of all games of the ends of each of `pairs` (`from_layer`, `from_feature`,
-/// `to_feature`, each pair once): of the highest activation of the source among the tokens of a step that may be
-/// sources, and the activation of the target, a feature of `to_layer`, at the decision; 0 where one does not
-/// fire. Returns the pairs with `correlation`.
+/// The correlation over the steps of `prompts` of each source in `pairs` (`from_layer`, `from_feature`, `to_feature`)
+/// with each target there, a feature of `to_layer`: of the highest activation of the source among the tokens of a step
+/// that may be sources, and the activation of the target at the decision; 0 where one does not fire. Returns
+/// `from_layer`, `from_feature`, `to_feature`, correlation.
 ///
 /// # Errors
-/// If the plan cannot be made.
+/// If the lake cannot be read.
 pub(crate) fn of_pairs(
     tables: &Tables,
-    specials: Specials,
+    prompts: &Arc<Prompts>,
     to_layer: i32,
     pairs: &DataFrame,
 ) -> Result<LazyFrame, QueryError> {
-    let ends = [col("from_layer"), col("from_feature"), col("to_feature")];
-    let places = sources(tables, specials)?;
-    let mut all = pairs
-        .clone()
-        .lazy()
-        .cross_join(read_steps(tables, to_layer).select(STEP.map(col)), None)
-        .with_column(lit(0.0).alias("x"));
-    for (layer, features) in by_layer(pairs)? {
-        let values = highest(tables, &places, layer, &features);
-        let on = [col("game"), col("step"), col("from_layer"), col("from_feature")];
-        all = all
-            .join(values, &on, &on, JoinArgs::new(JoinType::Left))
-            .with_column(col("highest").fill_null(col("x")).alias("x"))
-            .select([ends.to_vec(), STEP.map(col).to_vec(), vec![col("x")]].concat());
+    let decisions = run(at_decisions(tables, prompts, to_layer)?)?;
+    let targets = Targets::of(to_layer, distinct(pairs, "to_feature")?, &decisions)?;
+    let (_, ys) = targets.sums(tables, prompts)?;
+    let (targets, ys) = (Arc::new(targets), Arc::new(ys));
+    let features = features(tables)?;
+    let nothing = Pairs::new(to_layer, &targets, &ys);
+    let mut plans = vec![add_up::Sums::rows(nothing, prompts)?.lazy()];
+    for (layer, sources) in by_layer(pairs)? {
+        let (targets, ys) = (Arc::clone(&targets), Arc::clone(&ys));
+        let new = move |layer| Pairs::new(layer, &targets, &ys);
+        plans.push(add_up(prompts, &[layer], new, |part, layer| {
+            Ok(features(part, layer).filter(one_of("feature", &sources)))
+        })?);
     }
-    let targets = one_of("feature", &distinct(pairs, "to_feature")?);
-    let targets = at_decision(tables, to_layer, targets);
-    let on = |feature: &str| [col("game"), col("step"), col(feature)];
-    Ok(all
-        .join(targets, on("to_feature"), on("feature"), JoinArgs::new(JoinType::Left))
-        .with_column(col("y").fill_null(lit(0.0)))
-        .group_by(&ends)
-        .agg([
-            col("x").len().cast(DataType::Float64).alias("n"),
-            (col("x") * col("x")).sum().alias("xx"),
-            (col("y") * col("y")).sum().alias("yy"),
-            (col("x") * col("y")).sum().alias("xy"),
-            col("x").sum(),
-            col("y").sum(),
-        ])
-        .with_column(pearson().alias("correlation"))
-        .select([ends.to_vec(), vec![col("correlation")]].concat()))
+    Ok(concat(plans, UnionArgs::default())?)
 }
 
-/// The places where a source may be, the decision's perhaps twice: game, step, position.
-pub(crate) fn sources(tables: &Tables, specials: Specials) -> Result<LazyFrame, QueryError> {
-    let columns = [col("game"), col("step"), col("position")];
-    let ranked = members::tokens(tables, None, specials).filter(col("ranked")).select(&columns);
-    let decisions = tables.steps().with_column(col("decision_position").alias("position")).select(columns);
-    Ok(concat([ranked, decisions], UnionArgs::default())?)
+/// What some sources of a layer add up to.
+struct Pairs {
+    layer: i32,
+    targets: Arc<Targets>,
+    ys: Arc<Ys>,
+    sources: Sources,
 }
 
-/// The highest activation of each of `features` of a layer among `places` of a step: game, step, `from_layer`,
-/// `from_feature`, highest.
-fn highest(tables: &Tables, places: &LazyFrame, layer: i32, features: &[i32]) -> LazyFrame {
-    let keys = [col("game"), col("step"), col("position")];
-    tables
-        .features()
-        .filter(equals("layer", layer).and(one_of("feature", features)))
-        .select([col("game"), col("step"), col("position"), col("feature"), col("activation")])
-        .join(places.clone(), &keys, &keys, JoinArgs::new(JoinType::Semi))
-        .group_by([col("game"), col("step"), col("feature").alias("from_feature")])
-        .agg([col("activation").cast(DataType::Float64).max().alias("highest")])
-        .with_column(lit(layer).alias("from_layer"))
+impl Pairs {
+    fn new(layer: i32, targets: &Arc<Targets>, ys: &Arc<Ys>) -> Self {
+        Self { layer, targets: Arc::clone(targets), ys: Arc::clone(ys), sources: Sources::default() }
+    }
+}
+
+impl add_up::Sums for Pairs {
+    fn add(&mut self, rows: &Rows<'_>) -> PolarsResult<()> {
+        let (positions, features) = (ints(rows.frame, "position")?, ints(rows.frame, "feature")?);
+        let activations = floats(rows.frame, "activation")?;
+        for (prompt, layers) in rows.by_step() {
+            for row in layers.iter().flat_map(Layer::rows) {
+                let position = positions[row];
+                if prompt.is_ranked(position) || position == prompt.decision_position {
+                    self.sources.see(features[row], activations[row]);
+                }
+            }
+            self.sources.close_step(prompt, &self.targets);
+        }
+        Ok(())
+    }
+
+    fn rows(mut self, _: &Prompts) -> PolarsResult<DataFrame> {
+        let (n, to) = (self.ys.n_steps as f64, &self.targets.features);
+        let mut found = Vec::new();
+        for (feature, source, products) in self.sources.take(to.len()) {
+            let x = X { x: source.x, xx: source.xx };
+            for ((to, y), xy) in to.iter().zip(&self.ys.sums).zip(products) {
+                found.push((feature, *to, pearson(n, x, *y, *xy)));
+            }
+        }
+        df!(
+            "from_layer" => vec![self.layer; found.len()],
+            "from_feature" => found.iter().map(|row| row.0).collect::<Vec<_>>(),
+            "to_feature" => found.iter().map(|row| row.1).collect::<Vec<_>>(),
+            "correlation" => found.iter().map(|row| row.2).collect::<Vec<_>>(),
+        )
+    }
 }
 
 /// Whether a column holds one of `values`.
-pub(crate) fn one_of(column: &str, values: &[i32]) -> Expr {
+fn one_of(column: &str, values: &[i32]) -> Expr {
     col(column).is_in(lit(Series::new("values".into(), values)).implode(false), false)
-}
-
-fn decision() -> [Expr; 3] {
-    [col("game"), col("step"), col("decision_position")]
 }
 
 /// The sources of `pairs` by their layer.

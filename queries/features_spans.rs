@@ -3,19 +3,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use polars::prelude::{
-    DataFrame, DataType, IntoLazy as _, JoinArgs, JoinType, LazyFrame, PlHashMap, PolarsResult, col, df,
-};
+use polars::prelude::{DataFrame, LazyFrame, PlHashMap, PolarsResult, col, df};
 
 use crate::{
     Given, QueryError, Selection, Tables,
-    features::{LIMIT, with_importance},
+    add_up::{self, BySpan, add_up},
+    features::LIMIT,
     layers::{self, check_feature},
-    looks::{self, Columns, Numbers},
+    looks::{Columns, Numbers, both},
     members,
     prompts::Prompts,
-    ranking::{By, first_of_each},
-    tally::{Chosen, Step, Tally, Token},
+    ranking::{By, keep_first, sorted},
+    tally::{Chosen, Tally, Token},
     walk::{Rows, captured},
 };
 
@@ -34,7 +33,7 @@ pub(crate) fn plan(
     importance: Option<&Given>,
 ) -> Result<LazyFrame, QueryError> {
     let layer = selection.one_layer()?;
-    layers::with_features(tables, layer)?;
+    let layers = layers::asked(layers::with_features(tables, layer)?, layer);
     if let Some(span) = &selection.span {
         members::check_span(tables, None, span)?;
     }
@@ -44,111 +43,138 @@ pub(crate) fn plan(
         span: selection.span.as_deref().and_then(|span| prompts.number(span)),
         feature: selection.feature.map(|name| name.feature),
     };
-    let on = ["layer", "span"].map(col);
-    let real = |name: &str| col(name).sum().cast(DataType::Float64);
-    let n_steps = || col("n_steps").cast(DataType::Float64);
-    let sums = sums(tables, &prompts, layer, chosen)?
-        .group_by(["layer", "span", "feature"].map(col))
-        .agg([col("score").sum(), real("activation") / real("cells"), real("fires").alias("share")])
-        .join(sizes(tables, &prompts, layer)?, &on, &on, JoinArgs::new(JoinType::Inner));
-    let scores = with_importance(sums, importance).with_columns([
-        (col("score") / n_steps() * col("importance")).cast(DataType::Float32),
-        col("activation").cast(DataType::Float32),
-        (col("share") / n_steps()).cast(DataType::Float32),
-    ]);
+    let sizes = Arc::new(sizes(tables, &prompts, layer)?);
+    let importance = Arc::new(importance.map(Given::by_name).transpose()?);
+    let limit = selection.limit.unwrap_or(LIMIT);
+    let new = move |layer: i32| Sums {
+        layer,
+        chosen,
+        limit,
+        sizes: Arc::clone(&sizes),
+        importance: Arc::clone(&importance),
+        n_steps: 0,
+        spans: BySpan::default(),
+    };
+    let numbers = Numbers { table: &schemas::features::TABLE, feature: Some("feature"), value: "activation" };
+    let both = both(tables, &numbers)?;
+    let rows = add_up(&prompts, &layers, new, |part, layer| both(part, Some(layer)))?;
     let keys = [
         By::Rising(col("layer")),
         By::Rising(col("span")),
         By::Falling(col("score").abs()),
         By::Rising(col("feature")),
     ];
-    let limit = selection.limit.unwrap_or(LIMIT);
-    let columns = ["layer", "span", "feature", "n_steps", "n_games", "score", "activation", "share"];
-    Ok(first_of_each(scores, &["layer", "span"], keys, limit)?.select(columns.map(col)))
+    Ok(sorted(rows, keys))
 }
 
-/// How many steps and games with rows at a layer have each span: layer, span, `n_steps`, `n_games`.
-fn sizes(tables: &Tables, prompts: &Prompts, layer: Option<i32>) -> Result<LazyFrame, QueryError> {
+/// How many steps and games with rows at a layer have each span, by layer and number of the span.
+type Sizes = BTreeMap<(i32, u32), Size>;
+
+#[derive(Clone, Copy, Default)]
+struct Size {
+    n_steps: i64,
+    n_games: i64,
+}
+
+fn sizes(tables: &Tables, prompts: &Prompts, layer: Option<i32>) -> Result<Sizes, QueryError> {
     let mut counts = BTreeMap::<(i32, u32), PlHashMap<i64, i64>>::new();
     for (prompt, layer) in captured(tables, prompts, layer)? {
         for span in &prompt.spans {
             *counts.entry((layer, *span)).or_default().entry(prompt.game).or_default() += 1;
         }
     }
-    let counts = counts.into_iter().collect::<Vec<_>>();
-    let sizes = df!(
-        "layer" => counts.iter().map(|((layer, _), _)| *layer).collect::<Vec<_>>(),
-        "span" => counts.iter().map(|((_, span), _)| prompts.name(*span)).collect::<Vec<_>>(),
-        "n_steps" => counts.iter().map(|(_, games)| games.values().sum::<i64>()).collect::<Vec<_>>(),
-        "n_games" => counts.iter().map(|(_, games)| games.len() as i64).collect::<Vec<_>>(),
-    )?;
-    Ok(sizes.lazy())
+    let size = |games: PlHashMap<i64, i64>| Size {
+        n_steps: games.values().sum::<i64>(),
+        n_games: games.len() as i64,
+    };
+    Ok(counts.into_iter().map(|(of, games)| (of, size(games))).collect::<Sizes>())
 }
 
-/// Sums over steps by layer, span and feature, part by part: layer, span, feature, score, activation, cells (how many
-/// tokens it fires at), fires (in how many steps).
-fn sums(
-    tables: &Tables,
-    prompts: &Arc<Prompts>,
-    layer: Option<i32>,
+/// The sums of a layer.
+struct Sums {
+    layer: i32,
     chosen: Chosen,
-) -> Result<LazyFrame, QueryError> {
-    let schema = Arc::clone(Sums::default().rows(prompts)?.schema());
-    let fold = move |prompts: &Prompts, rows: &Rows<'_>| Sums::of(rows, chosen)?.rows(prompts);
-    let numbers = Numbers { table: &schemas::features::TABLE, feature: Some("feature"), value: "activation" };
-    looks::walk(tables, &numbers, layer, prompts, (schema, fold))
+    limit: u32,
+    sizes: Arc<Sizes>,
+    /// By layer and feature.
+    importance: Arc<Option<PlHashMap<[i32; 2], f64>>>,
+    /// The steps that were read.
+    n_steps: usize,
+    spans: BySpan<Tally<Sum>>,
 }
-
-/// By layer and number of the span, by feature.
-#[derive(Default)]
-struct Sums(BTreeMap<(i32, u32), PlHashMap<i32, Sum>>);
 
 #[derive(Clone, Copy, Default)]
 struct Sum {
     score: f64,
     activation: f64,
-    cells: i64,
-    fires: i64,
-    /// The last step that was counted.
-    last: Option<usize>,
+    /// At how many tokens it fires.
+    tokens: u32,
+    /// In how many steps it fires.
+    steps: u32,
+    /// One more than the last of them.
+    last: usize,
 }
 
-impl Sums {
-    fn of(rows: &Rows<'_>, chosen: Chosen) -> PolarsResult<Self> {
+/// A feature of a span.
+struct Row {
+    span: u32,
+    feature: i32,
+    size: Size,
+    score: f32,
+    activation: f32,
+    share: f32,
+}
+
+impl add_up::Sums for Sums {
+    fn add(&mut self, rows: &Rows<'_>) -> PolarsResult<()> {
         let columns = Columns::of(rows)?;
-        let (mut sums, mut tally) = (Self::default(), Tally::<Sum>::default());
-        for steps in rows.by_step().collect::<Vec<_>>().chunk_by(|one, next| one.0.game == next.0.game) {
-            let attention = attention(steps, &columns);
-            for ((layer, span), tokens) in columns.by_span(steps, chosen) {
-                for Token { step, position, rows } in tokens {
-                    let paid = attention[&(step, layer)][position as usize];
-                    for (feature, activation) in columns.numbers(rows) {
-                        if chosen.has(feature) {
-                            tally.of(feature).see(step, paid, activation);
-                        }
+        let steps = rows.by_step().collect::<Vec<_>>();
+        let attention = steps.iter().map(|(prompt, layers)| {
+            let ranges = layers.iter().flat_map(|layer| layer.ranges).cloned().collect::<Vec<_>>();
+            columns.attention(prompt, &ranges)
+        });
+        let attention = attention.collect::<Vec<_>>();
+        let before = self.n_steps + 1;
+        self.spans.add(&columns.by_span(&steps, self.chosen), |_, sums, tokens| {
+            for Token { step, position, rows } in tokens {
+                let paid = attention[*step][*position as usize];
+                for (feature, activation) in columns.numbers(rows.clone()) {
+                    if self.chosen.has(feature) {
+                        sums.of(feature).see(before + step, paid, activation);
                     }
                 }
-                let sums = sums.0.entry((layer, span)).or_default();
-                tally.take().for_each(|(feature, sum)| sums.entry(feature).or_default().add(sum));
             }
-        }
-        Ok(sums)
+        });
+        self.n_steps += steps.len();
+        Ok(())
     }
 
     fn rows(self, prompts: &Prompts) -> PolarsResult<DataFrame> {
-        let spans = self.0.into_iter();
-        let mut sums = spans
-            .flat_map(|(of, sums)| sums.into_iter().map(move |(feature, sum)| (of, feature, sum)))
-            .collect::<Vec<_>>();
-        sums.sort_unstable_by_key(|(of, feature, _)| (*of, *feature));
+        let Self { layer, limit, sizes, importance, spans, .. } = self;
+        let rows = spans.rows(|span, mut sums| {
+            let size = sizes.get(&(layer, span)).copied().unwrap_or_default();
+            let row = |(feature, sum): (i32, Sum)| {
+                let importance = match importance.as_ref() {
+                    Some(given) => *given.get(&[layer, feature])?,
+                    None => 1.0,
+                };
+                Some(sum.row((span, feature), size, importance))
+            };
+            let mut rows = sums.take().filter_map(row).collect::<Vec<_>>();
+            keep_first(&mut rows, limit, |one, other| {
+                other.score.abs().total_cmp(&one.score.abs()).then(one.feature.cmp(&other.feature))
+            });
+            rows
+        });
         df!(
-            "layer" => sums.iter().map(|((layer, _), _, _)| *layer).collect::<Vec<_>>(),
-            "span" => sums.iter().map(|((_, span), _, _)| prompts.name(*span)).collect::<Vec<_>>(),
-            "feature" => sums.iter().map(|(_, feature, _)| *feature).collect::<Vec<_>>(),
-            "score" => sums.iter().map(|(_, _, sum)| sum.score).collect::<Vec<_>>(),
-            "activation" => sums.iter().map(|(_, _, sum)| sum.activation).collect::<Vec<_>>(),
-            "cells" => sums.iter().map(|(_, _, sum)| sum.cells).collect::<Vec<_>>(),
-            "fires" => sums.iter().map(|(_, _, sum)| sum.fires).collect::<Vec<_>>(),
+            "layer" => vec![layer; rows.len()],
+            "span" => rows.iter().map(|row| prompts.name(row.span)).collect::<Vec<_>>(),
+            "feature" => rows.iter().map(|row| row.feature).collect::<Vec<_>>(),
+            "n_steps" => rows.iter().map(|row| row.size.n_steps).collect::<Vec<_>>(),
+            "n_games" => rows.iter().map(|row| row.size.n_games).collect::<Vec<_>>(),
+            "score" => rows.iter().map(|row| row.score).collect::<Vec<_>>(),
+            "activation" => rows.iter().map(|row| row.activation).collect::<Vec<_>>(),
+            "share" => rows.iter().map(|row| row.share).collect::<Vec<_>>(),
         )
     }
 }
@@ -158,26 +184,20 @@ impl Sum {
     fn see(&mut self, step: usize, attention: f64, activation: f64) {
         self.score += attention * activation;
         self.activation += activation;
-        self.cells += 1;
-        self.fires += i64::from(self.last != Some(step));
-        self.last = Some(step);
+        self.tokens += 1;
+        self.steps += u32::from(self.last != step);
+        self.last = step;
     }
 
-    fn add(&mut self, of_game: Self) {
-        self.score += of_game.score;
-        self.activation += of_game.activation;
-        self.cells += of_game.cells;
-        self.fires += of_game.fires;
-    }
-}
-
-/// What the decisions of a game pay to each position, by the place of the step and the layer.
-fn attention(steps: &[Step<'_>], columns: &Columns<'_>) -> BTreeMap<(usize, i32), Vec<f64>> {
-    let mut found = BTreeMap::new();
-    for (step, (prompt, layers)) in steps.iter().enumerate() {
-        for layer in layers {
-            found.insert((step, layer.layer), columns.attention(prompt, layer.ranges));
+    fn row(self, (span, feature): (u32, i32), size: Size, importance: f64) -> Row {
+        let n_steps = size.n_steps as f64;
+        Row {
+            span,
+            feature,
+            size,
+            score: (self.score / n_steps * importance) as f32,
+            activation: (self.activation / f64::from(self.tokens)) as f32,
+            share: (f64::from(self.steps) / n_steps) as f32,
         }
     }
-    found
 }

@@ -6,6 +6,7 @@
 //! A question is `name.rs` with its plans, `name.sql` with the same question for DuckDB about one step,
 //! `name-all.sql` about all games, and a line in [`ALL`]. Tests compare the rows of polars, DuckDB and Spark.
 
+mod add_up;
 pub mod attribution;
 mod attribution_spans;
 pub mod compare;
@@ -46,6 +47,7 @@ pub mod surroundings;
 mod tally;
 pub mod trace;
 mod trace_columns;
+mod trace_edges;
 mod trace_games;
 mod trace_step;
 mod trace_sums;
@@ -111,7 +113,12 @@ pub struct Asked {
 /// # Errors
 /// [`QueryError::Engine`] if a file of the lake cannot be read.
 pub fn run(plan: LazyFrame) -> Result<DataFrame, QueryError> {
-    Ok(plan.collect()?)
+    Ok(run_part(plan)?)
+}
+
+/// Runs a plan inside another one.
+pub(crate) fn run_part(plan: LazyFrame) -> polars::prelude::PolarsResult<DataFrame> {
+    plan.collect()
 }
 
 /// The plan as it will run, after optimization.

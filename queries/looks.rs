@@ -12,7 +12,7 @@ use crate::{
     place::filtered,
     prompts::{Prompt, Prompts, floats, ints},
     tally::{self, Chosen, Step, Token},
-    walk::{Part, Rows, walk_parts},
+    walk::{Part, Rows, n_layers, walk_parts},
 };
 
 /// What stands for the query in a row of the other table.
@@ -53,6 +53,18 @@ pub(crate) fn walk<F>(
 where
     F: Fn(&Prompts, &Rows<'_>) -> PolarsResult<DataFrame> + Clone + Send + Sync + 'static,
 {
+    let both = both(tables, numbers)?;
+    walk_parts((prompts, n_layers(tables, layer)?), made, |part| both(part, layer))
+}
+
+/// The rows of a part, of the decision's attention and of `numbers`, at one layer or all.
+///
+/// # Errors
+/// If the plan cannot be made.
+pub(crate) fn both<'a>(
+    tables: &Tables,
+    numbers: &'a Numbers<'_>,
+) -> Result<impl Fn(&Part, Option<i32>) -> Result<LazyFrame, QueryError> + 'a, QueryError> {
     let columns = |query: Expr, position: &str, feature: Expr, value: &str| {
         [
             col("game"),
@@ -66,7 +78,7 @@ where
     };
     let [attention, numbered] =
         [tables.unjoined(&schemas::attention::TABLE)?, tables.unjoined(numbers.table)?];
-    walk_parts(prompts, made, |part: &Part| {
+    Ok(move |part: &Part, layer| {
         let of_part = |table: &LazyFrame| filtered(table.clone().filter(part.filter()), "layer", layer);
         let feature = numbers.feature.map_or_else(|| lit(NO_FEATURE), col);
         let weights = of_part(&attention).filter(part.near_decisions("query")).select(columns(
@@ -113,8 +125,8 @@ impl<'a> Columns<'a> {
         rows.map(|row| (self.positions[row], f64::from(self.values[row]))).collect::<Vec<_>>()
     }
 
-    /// The tokens of every span of a game that have rows in the other table.
-    pub(crate) fn by_span(&self, steps: &[Step<'_>], chosen: Chosen) -> BTreeMap<(i32, u32), Vec<Token>> {
+    /// The tokens of every span that have rows in the other table.
+    pub(crate) fn by_span(&self, steps: &[Step<'_>], chosen: Chosen) -> BTreeMap<u32, Vec<Token>> {
         tally::by_span(steps, self.positions, chosen, |row| self.is_number(row))
     }
 

@@ -4,9 +4,13 @@
 //! of seconds, so such a question reads the small tables first and looks tokens up by their position instead. It
 //! has the rules of [`crate::members`], and a test holds the two to the same answers.
 
-use polars::prelude::{DataFrame, PlHashMap, PolarsResult, col};
+use polars::prelude::{DataFrame, Expr, PlHashMap, PolarsResult, col, lit};
 
-use crate::{DECISION, QueryError, Specials, Tables, members, run};
+use crate::{
+    DECISION, QueryError, Specials, Tables, members,
+    place::{equals, filtered},
+    run,
+};
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub(crate) enum Decision {
 
 /// Steps by game and step, and the names of their spans.
 pub(crate) struct Prompts {
+    /// The one block that they are of, if not all.
+    pub(crate) block: Option<i32>,
     steps: Vec<Prompt>,
     by_step: PlHashMap<(i64, i32), usize>,
     names: Vec<String>,
@@ -48,11 +54,35 @@ impl Prompts {
     /// # Errors
     /// [`QueryError::UnknownRun`]; if the lake cannot be read.
     pub(crate) fn read(tables: &Tables, specials: Specials) -> Result<Self, QueryError> {
-        let mut prompts = Self::of_steps(&rows(run(members::steps(tables, None))?))?;
+        Self::among(tables, specials, None, lit(true))
+    }
+
+    /// Those of the games of one block.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub(crate) fn of_block(tables: &Tables, specials: Specials, block: i32) -> Result<Self, QueryError> {
+        let games = tables.games().filter(equals("game_block", block));
+        let range = run(games.select([col("game").min().alias("first"), col("game").max().alias("last")]))?;
+        let end = |name| Ok::<_, QueryError>(range.column(name)?.i64()?.get(0).unwrap_or_default());
+        let games = col("game").gt_eq(lit(end("first")?)).and(col("game").lt_eq(lit(end("last")?)));
+        Self::among(tables, specials, Some(block), games)
+    }
+
+    /// The steps of a block, or of all; `games` says where in the tables they may be.
+    fn among(
+        tables: &Tables,
+        specials: Specials,
+        block: Option<i32>,
+        games: Expr,
+    ) -> Result<Self, QueryError> {
+        let steps = filtered(members::steps(tables, None).filter(games.clone()), "game_block", block);
+        let mut prompts = Self { block, ..Self::of_steps(&rows(run(steps)?))? };
         let tokens = [col("game"), col("step"), col("position"), col("is_special")];
-        prompts.add_tokens(&rows(run(tables.tokens().select(tokens))?), specials)?;
+        let tokens = tables.tokens().filter(games.clone()).select(tokens);
+        prompts.add_tokens(&rows(run(tokens)?), specials)?;
         let spans = ["game", "step", "name", "position_start", "position_end"].map(col);
-        prompts.add_spans(&rows(run(tables.spans().select(spans))?))?;
+        prompts.add_spans(&rows(run(tables.spans().filter(games).select(spans))?))?;
         Ok(prompts)
     }
 
@@ -83,7 +113,7 @@ impl Prompts {
         found.sort_by_key(|prompt| (prompt.game_block, prompt.game, prompt.step));
         let keys = found.iter().enumerate().map(|(index, prompt)| ((prompt.game, prompt.step), index));
         let by_step = keys.collect::<PlHashMap<_, _>>();
-        Ok(Self { steps: found, by_step, names: Vec::new() })
+        Ok(Self { block: None, steps: found, by_step, names: Vec::new() })
     }
 
     fn add_tokens(&mut self, frame: &DataFrame, specials: Specials) -> PolarsResult<()> {
@@ -153,6 +183,11 @@ impl Prompt {
             (Some(start), Some(end)) => &self.members[*start as usize..*end as usize],
             _ => &[],
         }
+    }
+
+    /// How many positions there are up to the decision.
+    pub(crate) fn n_places(&self) -> usize {
+        self.ranked.len()
     }
 
     /// Whether statistics count the token.

@@ -1,5 +1,7 @@
 //! The first rows of every group.
 
+use std::cmp::Ordering;
+
 use polars::prelude::{Expr, LazyFrame, SortMultipleOptions, by_name, col, lit};
 
 use crate::QueryError;
@@ -47,4 +49,13 @@ pub(crate) fn first_of_each<const N: usize>(
         true,
         false,
     )))
+}
+
+/// Leaves the first `limit` of `items` in the order of `compare`, in no order.
+pub(crate) fn keep_first<T>(items: &mut Vec<T>, limit: u32, compare: impl FnMut(&T, &T) -> Ordering) {
+    let limit = limit as usize;
+    if limit > 0 && limit < items.len() {
+        items.select_nth_unstable_by(limit - 1, compare);
+    }
+    items.truncate(limit);
 }

@@ -23,10 +23,8 @@
 //! Simulated with features that mean nothing, that held in twelve of thirteen designs of 12 to 300 games, but not for
 //! one group of 5 games of 1 to 5 steps against 25 games of 20 to 40: there one in ten had.
 
-use polars::prelude::{
-    Column, DataType, Expr, Field, LazyFrame, NULL, NamedFrom as _, Series, SortMultipleOptions, col, lit,
-    when,
-};
+use polars::prelude::{DataType, LazyFrame, SortMultipleOptions, col};
+use statrs::function::erf::erfc;
 
 /// What is left of a variance by rounding, as a share of the mean square.
 const ROUNDING: f64 = 1e-12;
@@ -34,131 +32,132 @@ const ROUNDING: f64 = 1e-12;
 /// The least skewness that makes a difference that double precision shows.
 const LEAST_SKEWNESS: f64 = 1e-5;
 
-/// Adds mean, `mean_first`, `mean_second`, effect, statistic and `p_value` to the sums over games that
-/// [`crate::contrast`] makes; the last three are missing where nothing varies.
-///
-/// The effect is Cohen's d: the difference in units of the standard deviation inside the groups, over steps.
-pub(crate) fn with_statistics(sums: LazyFrame) -> LazyFrame {
-    let n = || col("n");
-    let means = sums.with_columns([
-        (col("s_1") / n()).alias("mean"),
-        (col("first_1") / col("n_first")).alias("mean_first"),
-        ((col("s_1") - col("first_1")) / col("n_second")).alias("mean_second"),
-    ]);
-    with_cumulants(with_moments(means))
-        .with_columns([
-            unless_rounding("apart", col("s_2"), difference() / (col("apart") / (n() - lit(2.0))).sqrt())
-                .alias("effect"),
-            unless_rounding("variance", col("a_2") * col("s_2") / n(), difference() / col("variance").sqrt())
-                .alias("statistic"),
-        ])
-        .with_column(p_value().alias("p_value"))
+/// How many sums over games a test needs. They are the support (1 for each game in which the feature fires), then with
+/// S₁, S₂, S₃ for the sums of a game's values, their squares and cubes, and m for its steps: S₁, S₂, S₃, S₁ and S₂ of
+/// the first group, S₁², S₁S₂, S₁³, S₁²/m, mS₁, mS₂, mS₁², m²S₁.
+pub(crate) const SUMS: usize = 14;
+
+/// What all tests in a span share. With m for the steps of a game, a for the weight of a step, and A and A₂ for the sums
+/// of a and a² over a game.
+#[derive(Clone, Copy)]
+pub(crate) struct Constants {
+    /// The steps.
+    pub(crate) n: f64,
+    /// The steps of the first group.
+    pub(crate) n_first: f64,
+    /// The steps of the second group.
+    pub(crate) n_second: f64,
+    /// The games.
+    pub(crate) games: f64,
+    /// Σm²
+    pub(crate) m_2: f64,
+    /// Σm³
+    pub(crate) m_3: f64,
+    /// Σa²
+    pub(crate) a_2: f64,
+    /// Σa³
+    pub(crate) a_3: f64,
+    /// ΣA²
+    pub(crate) w_11: f64,
+    /// ΣA·A₂
+    pub(crate) w_12: f64,
+    /// ΣA³
+    pub(crate) w_111: f64,
 }
 
-/// Sorts by p, and adds the q-value of Benjamini and Hochberg: the least false discovery rate at which a row is still
-/// a discovery. Rows without p are last and are not counted.
-pub(crate) fn with_q_values(rows: LazyFrame, ties: &[&str]) -> LazyFrame {
-    let p = || col("p_value");
-    let shown = |name: &str| col(name).cast(DataType::Float32);
-    let ties = || ties.iter().map(|name| col(*name)).collect::<Vec<_>>();
-    let order = || SortMultipleOptions::default().with_nulls_last(true).with_maintain_order(true);
-    let q = (p() * p().count() / p().cum_count(false)).cum_min(true);
-    let sorted = rows.sort_by_exprs([vec![shown("p_value")], ties()].concat(), order());
-    sorted
-        .with_column(q.alias("q_value"))
-        .sort_by_exprs([vec![shown("q_value"), shown("p_value")], ties()].concat(), order())
+/// What a test says of a feature; the last three are missing where nothing varies.
+pub(crate) struct Tested {
+    pub(crate) mean_first: f64,
+    pub(crate) mean_second: f64,
+    /// Cohen's d: the difference in units of the standard deviation inside the groups, over steps.
+    pub(crate) effect: Option<f64>,
+    /// The difference over its standard deviation.
+    pub(crate) statistic: Option<f64>,
+    pub(crate) p_value: Option<f64>,
 }
 
-/// Sums over games of powers and products of Z, Σz² and Σz³ of a game, from those of y and of how many steps it has.
-fn with_moments(means: LazyFrame) -> LazyFrame {
-    let mean = || col("mean");
-    let (two, three) = (|| lit(2.0), || lit(3.0));
-    let square = || mean() * mean();
-    let cube = || mean() * mean() * mean();
-    means.with_columns([
-        (col("s_2") - col("n") * square()).alias("z_2"),
-        (col("s_2") - col("s_11_m")).alias("z_within"),
-        (col("s_3") - three() * mean() * col("s_2") + two() * col("n") * cube()).alias("z_3"),
-        (col("s_11") - two() * mean() * col("m_s_1") + square() * col("m_2")).alias("z_11"),
-        (col("s_12") - two() * mean() * col("s_11") + three() * square() * col("m_s_1")
-            - mean() * col("m_s_2")
-            - cube() * col("m_2"))
-        .alias("z_12"),
-        (col("s_111") - three() * mean() * col("m_s_11") + three() * square() * col("mm_s_1")
-            - cube() * col("m_3"))
-        .alias("z_111"),
-        (col("s_2")
-            - col("n_first") * col("mean_first") * col("mean_first")
-            - col("n_second") * col("mean_second") * col("mean_second"))
-        .alias("apart"),
-    ])
+/// Sums over games of powers and products of Z, Σz² and Σz³ of a game.
+struct Moments {
+    z_2: f64,
+    z_3: f64,
+    z_11: f64,
+    z_12: f64,
+    z_111: f64,
+    /// Σz² inside games.
+    within: f64,
+}
+
+/// Tests a feature by its [`SUMS`].
+pub(crate) fn test(sums: &[f64; SUMS], constants: &Constants) -> Tested {
+    let Constants { n, n_first, n_second, a_2, .. } = *constants;
+    let [_, s_1, s_2, _, first_1, ..] = *sums;
+    let (mean_first, mean_second) = (first_1 / n_first, (s_1 - first_1) / n_second);
+    let difference = mean_first - mean_second;
+    let apart = s_2 - n_first * mean_first * mean_first - n_second * mean_second * mean_second;
+    let (variance, third) = cumulants(&Moments::of(sums, constants), constants);
+    let statistic = (variance > ROUNDING * a_2 * s_2 / n).then(|| difference / variance.sqrt());
+    Tested {
+        mean_first,
+        mean_second,
+        effect: (apart > ROUNDING * s_2).then(|| difference / (apart / (n - 2.0)).sqrt()),
+        statistic,
+        p_value: statistic.map(|statistic| p_value(statistic, third / (variance * variance.sqrt()))),
+    }
+}
+
+impl Moments {
+    /// From the sums of y and how many steps there are.
+    fn of(sums: &[f64; SUMS], constants: &Constants) -> Self {
+        let [_, s_1, s_2, s_3, _, _, s_11, s_12, s_111, s_11_m, m_s_1, m_s_2, m_s_11, mm_s_1] = *sums;
+        let Constants { n, m_2, m_3, .. } = *constants;
+        let mean = s_1 / n;
+        let (square, cube) = (mean * mean, mean * mean * mean);
+        Self {
+            z_2: s_2 - n * square,
+            z_3: s_3 - 3.0 * mean * s_2 + 2.0 * n * cube,
+            z_11: s_11 - 2.0 * mean * m_s_1 + square * m_2,
+            z_12: s_12 - 2.0 * mean * s_11 + 3.0 * square * m_s_1 - mean * m_s_2 - cube * m_2,
+            z_111: s_111 - 3.0 * mean * m_s_11 + 3.0 * square * mm_s_1 - cube * m_3,
+            within: s_2 - s_11_m,
+        }
+    }
 }
 
 /// The variance and the third cumulant of the difference.
-fn with_cumulants(moments: LazyFrame) -> LazyFrame {
-    let (n, games) = (|| col("n"), || col("games"));
-    let (one, two, three) = (|| lit(1.0), || lit(2.0), || lit(3.0));
-    let small = games() * games() / ((games() - one()) * (games() - two()));
-    let pairs = col("m_2") - n();
-    let triples = col("m_3") - three() * col("m_2") + two() * n();
-    let mean_of =
-        |sum: Expr, count: Expr| when(count.clone().gt(lit(0.0))).then(sum / count).otherwise(lit(0.0));
-    let third = col("z_3") / n() * col("a_3")
-        + three() * mean_of(col("z_12") - col("z_3"), pairs) * (col("w_12") - col("a_3"))
-        + mean_of(col("z_111") - three() * col("z_12") + two() * col("z_3"), triples)
-            * (col("w_111") - three() * col("w_12") + two() * col("a_3"));
-    let within = when(n().gt(games())).then(col("z_within") / (n() - games())).otherwise(col("whole"));
-    let between = col("whole") - col("within");
-    moments
-        .with_column(
-            (col("z_2") / n() + col("z_11") / (n() * n()) * games() / (games() - one())).alias("whole"),
-        )
-        .with_column(within.alias("within"))
-        .with_columns([
-            (col("within") * col("a_2")
-                + when(between.clone().gt(lit(0.0))).then(between * col("w_11")).otherwise(lit(0.0)))
-            .alias("variance"),
-            (third * small).alias("third"),
-        ])
+fn cumulants(moments: &Moments, constants: &Constants) -> (f64, f64) {
+    let Moments { z_2, z_3, z_11, z_12, z_111, within } = *moments;
+    let Constants { n, games, m_2, m_3, a_2, a_3, w_11, w_12, w_111, .. } = *constants;
+    let whole = z_2 / n + z_11 / (n * n) * games / (games - 1.0);
+    let within = if n > games { within / (n - games) } else { whole };
+    let between = (whole - within).max(0.0);
+    let mean_of = |sum: f64, count: f64| if count > 0.0 { sum / count } else { 0.0 };
+    let pairs = mean_of(z_12 - z_3, m_2 - n);
+    let triples = mean_of(z_111 - 3.0 * z_12 + 2.0 * z_3, m_3 - 3.0 * m_2 + 2.0 * n);
+    let third = z_3 / n * a_3 + 3.0 * pairs * (w_12 - a_3) + triples * (w_111 - 3.0 * w_12 + 2.0 * a_3);
+    let few_games = games * games / ((games - 1.0) * (games - 2.0));
+    (within * a_2 + between * w_11, third * few_games)
 }
 
-fn difference() -> Expr {
-    col("mean_first") - col("mean_second")
-}
-
-/// The value, if `variance` is more than what rounding leaves of `scale`.
-fn unless_rounding(variance: &str, scale: Expr, value: Expr) -> Expr {
-    when(col(variance).gt(lit(ROUNDING) * scale)).then(value).otherwise(lit(NULL))
-}
-
-/// p of the statistic, whose skewness is `third` over the cubed standard deviation.
-fn p_value() -> Expr {
-    let skewness = || col("third") / (col("variance") * col("variance").sqrt());
-    let statistic = || col("statistic");
-    let along = || when(skewness().lt(lit(0.0))).then(-statistic()).otherwise(statistic());
-    let size = || skewness().abs();
-    let root = || lit(2.0) / when(size().gt(lit(LEAST_SKEWNESS))).then(size()).otherwise(lit(LEAST_SKEWNESS));
-    let bent = lit(3.0)
-        * root()
-        * ((lit(1.0) + along() / root()).pow(lit(1.0 / 3.0)) - lit(1.0)
-            + lit(1.0) / (lit(9.0) * root() * root()));
-    let bent = || bent.clone();
-    let score = when(along().lt_eq(lit(0.0)))
-        .then(-along())
-        .when(bent().lt(lit(0.0)))
-        .then(lit(0.0))
-        .when(bent().gt(along()))
-        .then(along())
-        .otherwise(bent());
-    let p = erfc(score / lit(2.0).sqrt());
-    when(statistic().is_null()).then(lit(NULL)).when(p.clone().gt(lit(1.0))).then(lit(1.0)).otherwise(p)
-}
-
-/// The complementary error function. The SQL has Chebyshev's fit of it, to 1.2e-7 of itself.
-fn erfc(x: Expr) -> Expr {
-    let map = |column: Column| {
-        let values = column.f64()?.iter().map(|x| x.map(statrs::function::erf::erfc)).collect::<Vec<_>>();
-        Ok(Column::from(Series::new(column.name().clone(), values)))
+/// p of a statistic with that skewness.
+fn p_value(statistic: f64, skewness: f64) -> f64 {
+    let along = if skewness < 0.0 { -statistic } else { statistic };
+    let root = 2.0 / skewness.abs().max(LEAST_SKEWNESS);
+    let score = if along <= 0.0 {
+        -along
+    } else {
+        let bent = 3.0 * root * ((1.0 + along / root).cbrt() - 1.0 + 1.0 / (9.0 * root * root));
+        bent.max(0.0).min(along)
     };
-    x.map(map, |_, field| Ok(Field::new(field.name().clone(), DataType::Float64)))
+    erfc(score / std::f64::consts::SQRT_2).min(1.0)
+}
+
+/// Sorts by p, and adds the q-value of Benjamini and Hochberg: the least false discovery rate at which a row is still
+/// a discovery. Rows without p are last and are not counted. A smaller p never has a larger q, so that the rows are
+/// sorted by q too.
+pub(crate) fn with_q_values(rows: LazyFrame, ties: &[&str]) -> LazyFrame {
+    let p = || col("p_value");
+    let order = [p().cast(DataType::Float32)].into_iter().chain(ties.iter().map(|name| col(*name)));
+    let options = SortMultipleOptions::default().with_nulls_last(true).with_maintain_order(true);
+    let q = (p() * p().count() / p().cum_count(false)).cum_min(true);
+    rows.sort_by_exprs(order.collect::<Vec<_>>(), options).with_column(q.alias("q_value"))
 }

@@ -15,8 +15,9 @@
 //! All of it is observed and nothing is intervened upon. The heads are averaged and what they do to the values
 //! they move is ignored, so is every layer between source and target, and the weights kept in the lake are the
 //! largest of a row only. An edge is a guess at a cause, to be tested by steering or ablation. The
-//! correlation, over all steps of all games, is a second witness that knows nothing of attention and weights;
-//! in games, much goes together because it goes with the balance or the round.
+//! correlation is a second witness that knows nothing of attention and weights; in games, much goes together because
+//! it goes with the balance or the round. It is over the steps of all games, or, in the trace of a step, of the hundred
+//! games in its block: the answer about a step must not take longer in a larger lake.
 
 use crate::{Asked, Query, QueryError, Scope, Selection, Tables, Weights, run, trace_games, trace_step};
 

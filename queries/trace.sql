@@ -168,7 +168,7 @@ features AS (
     ) AS c
     WHERE c.place <= coalesce(getvariable('limit'), 8)
 ),
--- How the two ends of an edge go together over all steps of all games.
+-- How the two ends of an edge go together over all steps of the games in the step's block.
 pairs AS (
     SELECT DISTINCT from_layer, from_feature, to_layer, to_feature FROM features
 ),
@@ -182,6 +182,7 @@ read_steps AS (
     JOIN every_step AS s
         ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
         AND p.position = s.decision_position
+    JOIN one_step AS o ON p.game_block = o.game_block
     JOIN target_layer AS l ON p.layer = l.layer
 ),
 target_values AS (
@@ -205,6 +206,7 @@ source_values AS (
     ) AS f
     JOIN (SELECT DISTINCT from_layer, from_feature FROM pairs) AS c
         ON f.layer = c.from_layer AND f.feature = c.from_feature
+    JOIN one_step AS o ON f.game_block = o.game_block
     JOIN looked AS k
         ON f.game_block = k.game_block AND f.game = k.game AND f.step = k.step AND f.position = k.position
     WHERE k.ranked OR k.is_decision

@@ -28,21 +28,23 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Every column, missing where the kind has none; `place` sorts the kinds.
+    /// Every column but the texts of tokens, missing where the kind has none; `place` sorts the kinds.
     pub(crate) fn columns(self) -> Vec<Expr> {
         let (place, name) = match self {
             Self::Output => (0, "output"),
             Self::Feature => (1, "feature"),
             Self::Token => (2, "token"),
         };
-        let columns = COLUMNS.into_iter().map(|(column, ty, of_output, of_token)| {
-            let has = match self {
-                Self::Output => of_output,
-                Self::Feature => true,
-                Self::Token => of_token,
-            };
-            if has { col(column).cast(ty) } else { lit(NULL).cast(ty).alias(column) }
-        });
+        let columns = COLUMNS.into_iter().filter(|column| column.1 != DataType::String).map(
+            |(column, ty, of_output, of_token)| {
+                let has = match self {
+                    Self::Output => of_output,
+                    Self::Feature => true,
+                    Self::Token => of_token,
+                };
+                if has { col(column).cast(ty) } else { lit(NULL).cast(ty).alias(column) }
+            },
+        );
         [lit(place).alias("place"), lit(name).alias("kind")].into_iter().chain(columns).collect::<Vec<_>>()
     }
 }

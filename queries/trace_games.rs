@@ -8,21 +8,21 @@
 use std::sync::Arc;
 
 use polars::prelude::{
-    DataFrame, DataType, IntoLazy as _, JoinArgs, JoinType, LazyFrame, NULL, UnionArgs, UniqueKeepStrategy,
-    col, concat, df, lit, when,
+    DataFrame, DataType, IntoLazy as _, JoinArgs, JoinType, LazyFrame, UniqueKeepStrategy, col, df, lit,
 };
 
 use crate::{
-    FeatureName, QueryError, Selection, Tables, Weights,
-    correlation::pearson,
+    FeatureName, Given, QueryError, Selection, Tables, Weights,
+    add_up::{Sums, add_up, features},
     members,
     nearest::closest,
-    place::{equals, filtered, integers},
+    place::{filtered, integers},
     prompts::Prompts,
     ranking::{By, first_of_each, sorted},
     run,
     trace::{LIMIT, PAIR},
-    trace_sums::{Targets, at_decisions, no_sources, of_sources, xy, y, yy},
+    trace_edges::{Choice, Edges, Firing},
+    trace_sums::{Targets, at_decisions},
     walk::captured,
 };
 
@@ -45,16 +45,8 @@ pub(crate) fn plan(
     weights: &Weights,
 ) -> Result<LazyFrame, QueryError> {
     let ends = Ends::find(tables, selection, weights)?;
-    let edges =
-        ends.sums()?.with_column(pearson().alias("correlation")).filter(col("correlation").is_not_null());
-    let on = PAIR.map(col);
-    let edges = match &weights.couplings {
-        Some(given) => edges.join(given.lazy(), &on, &on, JoinArgs::new(JoinType::Inner)),
-        None => edges.with_column(lit(NULL).cast(DataType::Float64).alias("coupling")),
-    };
-    let score = col("correlation") * col("coupling").fill_null(lit(1.0));
-    let edges =
-        edges.with_column(score.cast(DataType::Float32).alias("score")).filter(col("score").neq(lit(0.0)));
+    let limit = selection.limit.unwrap_or(LIMIT);
+    let edges = ends.edges(weights, limit)?;
     let order = || {
         [
             By::Falling(col("score").abs()),
@@ -63,21 +55,12 @@ pub(crate) fn plan(
             By::Rising(col("from_feature")),
         ]
     };
-    let best = first_of_each(edges, &["to_feature"], order(), selection.limit.unwrap_or(LIMIT))?;
+    let best = first_of_each(edges, &["to_feature"], order(), limit)?;
     let [score, layer, span, feature] = order();
-    let order = [By::Rising(col("to_layer")), By::Rising(col("to_feature")), score, layer, span, feature];
-    Ok(sorted(best, order).select([
-        col("to_layer"),
-        col("to_feature"),
-        col("from_layer"),
-        col("from_span"),
-        col("from_feature"),
-        col("n_steps"),
-        (col("x") / col("n")).cast(DataType::Float32).alias("activation"),
-        col("coupling").cast(DataType::Float32),
-        col("score"),
-        col("correlation").cast(DataType::Float32),
-    ]))
+    Ok(sorted(
+        best,
+        [By::Rising(col("to_layer")), By::Rising(col("to_feature")), score, layer, span, feature],
+    ))
 }
 
 /// The pairs whose couplings may be needed: the columns of [`PAIR`], each pair once.
@@ -98,11 +81,9 @@ pub(crate) fn pairs(
 struct Ends<'a> {
     tables: &'a Tables,
     prompts: Arc<Prompts>,
-    /// The layer of the targets.
-    layer: i32,
-    /// The layers below it.
+    /// The layers below that of the targets.
     lower: Vec<i32>,
-    targets: Arc<Targets>,
+    targets: Targets,
     /// The one span asked for, by its number.
     span: Option<u32>,
     /// In how many games a source must fire.
@@ -127,9 +108,8 @@ impl<'a> Ends<'a> {
         let targets = targets((&decisions, n_steps), selection, weights, layer)?;
         Ok(Self {
             tables,
-            layer,
             lower,
-            targets: Arc::new(Targets::of(targets, &decisions)?),
+            targets: Targets::of(layer, targets, &decisions)?,
             span: selection.span.as_deref().and_then(|span| prompts.number(span)),
             support: if (games.len() as i64) < SUPPORT { 1 } else { SUPPORT },
             prompts,
@@ -139,49 +119,34 @@ impl<'a> Ends<'a> {
     /// The targets: `to_layer`, `to_feature`.
     fn target_names(&self) -> Result<LazyFrame, QueryError> {
         let features = self.targets.features.as_slice();
-        Ok(df!("to_feature" => features)?.lazy().with_column(lit(self.layer).alias("to_layer")))
+        Ok(df!("to_feature" => features)?.lazy().with_column(lit(self.targets.layer).alias("to_layer")))
     }
 
-    /// The sources of all lower layers, with `from_layer` and the sums of [`of_sources`].
+    /// What fires where a source may be: `from_layer`, `from_feature`, each once.
     fn sources(&self) -> Result<LazyFrame, QueryError> {
-        let mut sources =
-            vec![no_sources(&self.prompts, &self.targets)?.with_column(lit(self.layer).alias("from_layer"))];
-        for layer in &self.lower {
-            let parts = of_sources(self.tables, &self.prompts, *layer, self.span, &self.targets)?;
-            let sums = ["support", "x", "xx"].map(|name| col(name).sum()).into_iter();
-            let products = self.targets.features.iter().map(|feature| col(xy(*feature)).sum());
-            let summed = parts
-                .group_by(["from_span", "from_feature"].map(col))
-                .agg(sums.chain(products).collect::<Vec<_>>());
-            sources.push(summed.with_column(lit(*layer).alias("from_layer")));
-        }
-        Ok(concat(sources, UnionArgs::default())?)
+        let span = self.span;
+        of_lower(self.tables, &self.prompts, &self.lower, move |layer| Firing::new(layer, span))
     }
 
-    /// Every source that fires in enough games with every target: [`PAIR`], `from_span`, `n_steps`, and what
-    /// [`pearson`] needs.
-    fn sums(&self) -> Result<LazyFrame, QueryError> {
-        let of_target = |name: fn(i32) -> String| {
-            self.targets.features.iter().fold(lit(NULL).cast(DataType::Float64), |others, feature| {
-                when(equals("to_feature", *feature)).then(col(name(*feature))).otherwise(others)
-            })
-        };
-        let on = [col("from_span")];
-        let of_span = self.targets.sums(self.tables, &self.prompts, self.layer)?;
-        let pairs = self
-            .sources()?
-            .filter(col("support").gt_eq(lit(self.support)))
-            .join(of_span, &on, &on, JoinArgs::new(JoinType::Inner))
-            .cross_join(self.target_names()?, None);
-        let columns = PAIR.into_iter().chain(["from_span", "n_steps", "x", "xx"]).map(col);
-        let sums = [
-            col("n_steps").cast(DataType::Float64).alias("n"),
-            of_target(y).alias("y"),
-            of_target(yy).alias("yy"),
-            of_target(xy).alias("xy"),
-        ];
-        Ok(pairs.select(columns.chain(sums).collect::<Vec<_>>()))
+    /// The edges from every lower layer, of which the best are among them.
+    fn edges(self, weights: &Weights, limit: u32) -> Result<LazyFrame, QueryError> {
+        let (of_spans, _) = self.targets.sums(self.tables, &self.prompts)?;
+        let couplings = weights.couplings.as_ref().map(Given::by_name).transpose()?;
+        let Self { tables, prompts, lower, targets, span, support } = self;
+        let choice = Arc::new(Choice { targets, of_spans, span, support, limit, couplings });
+        of_lower(tables, &prompts, &lower, move |layer| Edges::new(layer, Arc::clone(&choice)))
     }
+}
+
+/// Adds up the features of all lower layers.
+fn of_lower<S: Sums>(
+    tables: &Tables,
+    prompts: &Arc<Prompts>,
+    lower: &[i32],
+    new: impl Fn(i32) -> S + Send + Sync + 'static,
+) -> Result<LazyFrame, QueryError> {
+    let features = features(tables)?;
+    add_up(prompts, lower, new, |part, layer| Ok(features(part, layer)))
 }
 
 /// The layer of the targets and those below it, ascending.

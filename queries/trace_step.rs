@@ -1,15 +1,18 @@
 //! The trace of one step.
 
+use std::sync::Arc;
+
 use polars::prelude::{
-    DataType, Expr, JoinArgs, JoinType, LazyFrame, NULL, UnionArgs, UniqueKeepStrategy, col, concat, lit,
-    when,
+    Column, DataFrame, DataType, Expr, IdxCa, IdxSize, IntoLazy as _, JoinArgs, JoinType, LazyFrame, NULL,
+    PlHashMap, PolarsResult, UnionArgs, UniqueKeepStrategy, col, concat, lit, when,
 };
 
 use crate::{
     FeatureName, Given, Layers, Place, QueryError, Selection, Tables, Weights, correlation, members,
     nearest::closest,
     place::{equals, filtered, integers},
-    ranking::{By, first_of_each, sorted},
+    prompts::{Prompts, ints, rows},
+    ranking::{By, first_of_each, keep_first, sorted},
     run,
     trace::{LIMIT, PAIR},
     trace_columns::{COLUMNS, Kind},
@@ -27,6 +30,8 @@ pub(crate) struct Step<'a> {
     place: Place,
     /// The layer of the targets.
     layer: i32,
+    /// The tokens up to the decision: position, token, ranked.
+    looked: DataFrame,
 }
 
 impl<'a> Step<'a> {
@@ -44,7 +49,9 @@ impl<'a> Step<'a> {
         let top = Place::find(tables, game, step, Layers::or(selection.one_layer()?, Layers::Last))?;
         let place = Place { layer: None, ..top };
         let layer = top.layer.ok_or(QueryError::NoFeatures { game: top.game, step: top.step })?;
-        let found = Self { tables, selection, weights, place, layer };
+        let looked = members::tokens(tables, Some(&place), selection.specials);
+        let looked = run(looked.select(["position", "token", "ranked"].map(col)))?;
+        let found = Self { tables, selection, weights, place, layer, looked };
         found.check_feature()?;
         Ok(found)
     }
@@ -61,20 +68,25 @@ impl<'a> Step<'a> {
     /// # Errors
     /// Those of [`ask`].
     pub(crate) fn plan(&self) -> Result<LazyFrame, QueryError> {
-        let features = self.edges()?;
+        // Known first, since both are needed more than once, and only the features among them are read elsewhere.
+        let outputs = run(self.outputs())?;
+        let found = self.edges(&outputs)?;
+        let block = Prompts::of_block(self.tables, self.selection.specials, self.place.game_block)?;
+        let correlations = correlation::of_pairs(self.tables, &Arc::new(block), self.layer, &found)?;
         let ends = ["from_layer", "from_feature", "to_feature"].map(col);
-        // Known first, so that the files of other layers, and other features, are not read for the correlations.
-        let found = run(features.clone().select(&ends).unique_generic(None, UniqueKeepStrategy::Any))?;
-        let correlations = correlation::of_pairs(self.tables, self.selection.specials, self.layer, &found)?;
-        let features = features.join(correlations, &ends, &ends, JoinArgs::new(JoinType::Left));
-        let edges = concat(
-            [
-                self.outputs().select(Kind::Output.columns()),
-                features.select(Kind::Feature.columns()),
-                self.tokens()?,
-            ],
-            UnionArgs::default(),
-        )?;
+        let tokens = self.tokens(&found)?;
+        let features = found.lazy().join(correlations, &ends, &ends, JoinArgs::new(JoinType::Left));
+        let kinds = [
+            outputs.lazy().select(Kind::Output.columns()),
+            features.select(Kind::Feature.columns()),
+            tokens.select(Kind::Token.columns()),
+        ];
+        let edges = ["from", "to"].into_iter().fold(concat(kinds, UnionArgs::default())?, |edges, end| {
+            let on = [col(format!("{end}_position"))];
+            let token = col("token").alias(format!("{end}_token"));
+            let tokens = self.looked().select([col("position").alias(format!("{end}_position")), token]);
+            edges.join(tokens, &on, &on, JoinArgs::new(JoinType::Left))
+        });
         let place = [lit(self.place.game).alias("game"), lit(self.place.step).alias("step"), col("kind")];
         let columns = place.into_iter().chain(COLUMNS.map(|column| col(column.0))).collect::<Vec<_>>();
         let keys = [
@@ -92,7 +104,12 @@ impl<'a> Step<'a> {
 
     /// What the couplings of may be needed: the columns of [`PAIR`], each pair once.
     pub(crate) fn pairs(&self) -> LazyFrame {
-        self.candidates(None).select(PAIR.map(col)).unique_generic(None, UniqueKeepStrategy::Any)
+        let sources = self.sources().select(["from_layer", "from_feature"].map(col));
+        let targets = self
+            .outputs()
+            .select([col("from_layer").alias("to_layer"), col("from_feature").alias("to_feature")]);
+        let sources = sources.unique_generic(None, UniqueKeepStrategy::Any);
+        sources.cross_join(targets, None).select(PAIR.map(col))
     }
 
     fn check_feature(&self) -> Result<(), QueryError> {
@@ -111,19 +128,13 @@ impl<'a> Step<'a> {
         col("position").eq(lit(self.place.decision_position))
     }
 
-    /// The tokens up to the decision: position, token, ranked.
     fn looked(&self) -> LazyFrame {
-        members::tokens(self.tables, Some(&self.place), self.selection.specials).select([
-            col("position"),
-            col("token"),
-            col("ranked"),
-        ])
+        self.looked.clone().lazy()
     }
 
-    /// What fires where a source may be, in the layers that meet a condition: layer, position, token, feature,
-    /// activation.
+    /// What fires where a source may be, in the layers that meet a condition: layer, position, feature, activation.
     fn active(&self, layers: Expr) -> LazyFrame {
-        let places = self.looked().filter(col("ranked").or(self.is_decision()));
+        let places = self.looked().filter(col("ranked").or(self.is_decision())).select([col("position")]);
         self.place
             .in_layer(self.tables.features())
             .filter(layers)
@@ -133,7 +144,7 @@ impl<'a> Step<'a> {
                 col("feature"),
                 col("activation").cast(DataType::Float64),
             ])
-            .join(places, [col("position")], [col("position")], JoinArgs::new(JoinType::Inner))
+            .join(places, [col("position")], [col("position")], JoinArgs::new(JoinType::Semi))
     }
 
     /// The targets as edges to the output.
@@ -149,7 +160,6 @@ impl<'a> Step<'a> {
         let scored = active.select([
             col("layer").alias("from_layer"),
             col("position").alias("from_position"),
-            col("token").alias("from_token"),
             col("feature").alias("from_feature"),
             col("activation"),
             col("importance").alias("coupling"),
@@ -159,8 +169,8 @@ impl<'a> Step<'a> {
         sorted(scored.filter(col("score").neq(lit(0.0))), keys).limit(self.limit())
     }
 
-    /// What may have been made into the targets: every source with every target.
-    fn candidates(&self, couplings: Option<&Given>) -> LazyFrame {
+    /// What may have been made into the targets: `from_layer`, `from_position`, `from_feature`, attention, activation.
+    fn sources(&self) -> LazyFrame {
         let row = self
             .place
             .in_layer(self.tables.attention())
@@ -168,87 +178,75 @@ impl<'a> Step<'a> {
         let row = self.mean_weight(row, &["key"]).rename(["key"], ["position"], true);
         let attention =
             when(self.is_decision()).then(lit(1.0)).otherwise(col("attention").fill_null(lit(0.0)));
-        let sources = self
-            .active(col("layer").lt(lit(self.layer)))
+        self.active(col("layer").lt(lit(self.layer)))
             .join(row, [col("position")], [col("position")], JoinArgs::new(JoinType::Left))
             .select([
                 col("layer").alias("from_layer"),
                 col("position").alias("from_position"),
-                col("token").alias("from_token"),
                 col("feature").alias("from_feature"),
                 attention.alias("attention"),
                 col("activation"),
-            ]);
-        let targets = self.outputs().select(
-            ["layer", "position", "token", "feature"]
-                .map(|name| col(format!("from_{name}")).alias(format!("to_{name}"))),
-        );
-        let joined = sources.cross_join(targets, None);
-        let on = PAIR.map(col);
-        match couplings {
-            Some(given) => joined.join(given.lazy(), &on, &on, JoinArgs::new(JoinType::Inner)),
-            None => joined.with_column(lit(NULL).cast(DataType::Float64).alias("coupling")),
+            ])
+    }
+
+    /// The sources of each target, without their correlations: the columns of [`Self::sources`], `to_layer`,
+    /// `to_position`, `to_feature`, coupling, score.
+    fn edges(&self, outputs: &DataFrame) -> Result<DataFrame, QueryError> {
+        let sources = rows(run(self.sources())?);
+        let couplings = self.weights.couplings.as_ref().map(Given::by_name).transpose()?;
+        let targets = outputs.column("from_feature")?.i32()?.iter().flatten();
+        let (mut edges, mut to) = (Edges::default(), Vec::new());
+        for target in targets {
+            let end = [self.layer, target];
+            edges.add(&best_edges(&sources, end, couplings.as_ref(), self.limit())?);
+            to.resize(edges.rows.len(), target);
         }
+        let mut found = sources.take(&IdxCa::from_vec("row".into(), edges.rows))?;
+        found.with_column(Column::new("to_layer".into(), vec![self.layer; to.len()]))?;
+        found.with_column(Column::new("to_position".into(), vec![self.place.decision_position; to.len()]))?;
+        found.with_column(Column::new("to_feature".into(), to))?;
+        found.with_column(Column::new("coupling".into(), edges.couplings))?;
+        found.with_column(Column::new("score".into(), edges.scores))?;
+        Ok(found)
     }
 
-    /// The sources of each target, without their correlations.
-    fn edges(&self) -> Result<LazyFrame, QueryError> {
-        let score = col("attention") * col("activation") * col("coupling").fill_null(lit(1.0));
-        let scored = self
-            .candidates(self.weights.couplings.as_ref())
-            .with_column(score.cast(DataType::Float32).alias("score"))
-            .filter(col("score").neq(lit(0.0)));
-        let keys = [
-            By::Falling(col("score").abs()),
-            By::Rising(col("from_layer")),
-            By::Rising(col("from_position")),
-            By::Rising(col("from_feature")),
-        ];
-        first_of_each(scored, &["to_feature"], keys, self.limit())
-    }
-
-    /// The tokens that each source looked at, as they are shown.
-    fn tokens(&self) -> Result<LazyFrame, QueryError> {
-        let ends = self
-            .edges()?
+    /// The tokens that each source of `edges` looked at.
+    fn tokens(&self, edges: &DataFrame) -> Result<LazyFrame, QueryError> {
+        let ends = edges
+            .clone()
+            .lazy()
             .select([
                 col("from_layer").alias("to_layer"),
                 col("from_position").alias("to_position"),
-                col("from_token").alias("to_token"),
                 col("from_feature").alias("to_feature"),
                 col("activation"),
             ])
             .unique_generic(None, UniqueKeepStrategy::Any);
-        let own = ends.clone().with_columns([
-            col("to_position").alias("from_position"),
-            col("to_token").alias("from_token"),
-            lit(1.0).alias("attention"),
-        ]);
+        let own = ends
+            .clone()
+            .with_columns([col("to_position").alias("from_position"), lit(1.0).alias("attention")]);
         let pattern = self.place.in_layer(self.tables.attention()).filter(col("layer").lt(lit(self.layer)));
         let looks = self
             .mean_weight(pattern, &["layer", "query", "key"])
             .filter(col("key").lt(col("query")))
             .join(
-                self.looked()
-                    .filter(col("ranked"))
-                    .select([col("position").alias("key"), col("token").alias("from_token")]),
+                self.looked().filter(col("ranked")).select([col("position").alias("key")]),
                 [col("key")],
                 [col("key")],
-                JoinArgs::new(JoinType::Inner),
+                JoinArgs::new(JoinType::Semi),
             )
             .rename(["layer", "query", "key"], ["to_layer", "to_position", "from_position"], true);
         let on = [col("to_layer"), col("to_position")];
         let looks = ends.join(looks, &on, &on, JoinArgs::new(JoinType::Inner));
-        let columns = ["to_layer", "to_position", "to_token", "to_feature", "activation"];
-        let columns = [&columns[..], &["from_position", "from_token", "attention"]].concat();
-        let columns = columns.into_iter().map(col).collect::<Vec<_>>();
+        let columns =
+            ["to_layer", "to_position", "to_feature", "activation", "from_position", "attention"].map(col);
         let score = (col("attention") * col("activation")).cast(DataType::Float32).alias("score");
         let edges = concat([own.select(&columns), looks.select(&columns)], UnionArgs::default())?
             .filter(col("attention").gt(lit(0.0)))
             .with_column(score);
         let keys = [By::Falling(col("score")), By::Rising(col("from_position"))];
         let source = ["to_layer", "to_position", "to_feature"];
-        Ok(first_of_each(edges, &source, keys, TOKENS)?.select(Kind::Token.columns()))
+        first_of_each(edges, &source, keys, TOKENS)
     }
 
     /// Weights of the pattern, averaged over all heads, as `attention` of each of `ends`.
@@ -260,4 +258,53 @@ impl<'a> Step<'a> {
     fn limit(&self) -> u32 {
         self.selection.limit.unwrap_or(LIMIT)
     }
+}
+
+/// Edges into targets.
+#[derive(Default)]
+struct Edges {
+    /// Where their sources are.
+    rows: Vec<IdxSize>,
+    couplings: Vec<Option<f64>>,
+    scores: Vec<f32>,
+}
+
+/// An edge into a target: where its source is, coupling and score.
+type Edge = (IdxSize, Option<f64>, f32);
+
+impl Edges {
+    fn add(&mut self, edges: &[Edge]) {
+        self.rows.extend(edges.iter().map(|edge| edge.0));
+        self.couplings.extend(edges.iter().map(|edge| edge.1));
+        self.scores.extend(edges.iter().map(|edge| edge.2));
+    }
+}
+
+/// The edges with the largest scores from the rows of [`Step::sources`] into a feature of a layer.
+fn best_edges(
+    sources: &DataFrame,
+    [to_layer, to_feature]: [i32; 2],
+    couplings: Option<&PlHashMap<[i32; 4], f64>>,
+    limit: u32,
+) -> PolarsResult<Vec<Edge>> {
+    let (layers, positions) = (ints(sources, "from_layer")?, ints(sources, "from_position")?);
+    let features = ints(sources, "from_feature")?;
+    let attention = sources.column("attention")?.f64()?.cont_slice()?;
+    let activations = sources.column("activation")?.f64()?.cont_slice()?;
+    let edge = |row: usize| {
+        let pair = [layers[row], features[row], to_layer, to_feature];
+        let coupling = match couplings {
+            Some(given) => Some(*given.get(&pair)?),
+            None => None,
+        };
+        let score = (attention[row] * activations[row] * coupling.unwrap_or(1.0)) as f32;
+        (score != 0.0).then_some((row as IdxSize, coupling, score))
+    };
+    let mut edges = (0..sources.height()).filter_map(edge).collect::<Vec<_>>();
+    let place =
+        |edge: &Edge| (layers[edge.0 as usize], positions[edge.0 as usize], features[edge.0 as usize]);
+    keep_first(&mut edges, limit, |one, other| {
+        other.2.abs().total_cmp(&one.2.abs()).then_with(|| place(one).cmp(&place(other)))
+    });
+    Ok(edges)
 }

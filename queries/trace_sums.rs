@@ -1,33 +1,43 @@
-//! What the traces of all games add up: over steps, each source by itself and with each target.
+//! What traces add up over steps: each source by itself, each target by itself, and each source with each target.
 
 use std::sync::Arc;
 
-use polars::prelude::{
-    Column, DataFrame, IntoLazy as _, LazyFrame, NamedFrom as _, PlHashMap, PolarsResult, Series, col, df,
-    lit,
-};
+use polars::prelude::{DataFrame, LazyFrame, PlHashMap, PolarsResult, df};
 
 use crate::{
     QueryError, Tables,
-    highest::Highest,
+    add_up::features,
+    correlation::Y,
     prompts::{Prompt, Prompts, floats, ints},
-    walk::{Layer, Rows, captured, walk},
+    tally::Tally,
+    walk::{Layer, Rows, captured, walk_parts},
 };
 
 /// The activations of some features of a layer at the decisions.
 pub(crate) struct Targets {
+    /// The layer.
+    pub(crate) layer: i32,
     /// The features.
     pub(crate) features: Vec<i32>,
     /// Their activations by game and step, in the same order; 0 for a step that is not here.
     values: PlHashMap<(i64, i32), Vec<f64>>,
 }
 
+/// What the targets add up to over some steps.
+#[derive(Clone)]
+pub(crate) struct Ys {
+    /// The steps.
+    pub(crate) n_steps: i64,
+    /// The sums of each target.
+    pub(crate) sums: Vec<Y>,
+}
+
 impl Targets {
-    /// Of `features`, which are some of those in `decisions`, the rows of [`at_decisions`].
+    /// Of `features` of `layer`, which are some of those in `decisions`, the rows of [`at_decisions`].
     ///
     /// # Errors
     /// If a column is missing.
-    pub(crate) fn of(features: Vec<i32>, decisions: &DataFrame) -> PolarsResult<Self> {
+    pub(crate) fn of(layer: i32, features: Vec<i32>, decisions: &DataFrame) -> PolarsResult<Self> {
         let games = decisions.column("game")?.i64()?.iter();
         let steps = decisions.column("step")?.i32()?.iter();
         let fire = decisions.column("feature")?.i32()?.iter().zip(decisions.column("y")?.f64()?.iter());
@@ -39,41 +49,38 @@ impl Targets {
                 values.entry((game, step)).or_insert_with(|| vec![0.0; features.len()])[target] = y;
             }
         }
-        Ok(Self { features, values })
+        Ok(Self { layer, features, values })
     }
 
     /// The activations at the decision of a step; nothing if all are 0.
-    fn at(&self, prompt: &Prompt) -> Option<&[f64]> {
+    pub(crate) fn at(&self, prompt: &Prompt) -> Option<&[f64]> {
         self.values.get(&(prompt.game, prompt.step)).map(Vec::as_slice)
     }
 
-    /// Sums over the steps of `layer` that have each span: `from_span`, `n_steps`, and for each target y and yy.
+    /// The sums over the steps that were read at the layer and have each span, by its number, and over all of them.
     ///
     /// # Errors
     /// If the lake cannot be read.
-    pub(crate) fn sums(
-        &self,
-        tables: &Tables,
-        prompts: &Prompts,
-        layer: i32,
-    ) -> Result<LazyFrame, QueryError> {
-        let mut counts = vec![0_i64; prompts.names().len()];
-        let mut sums = vec![vec![(0.0, 0.0); counts.len()]; self.features.len()];
-        for (prompt, _) in captured(tables, prompts, Some(layer))? {
-            for span in prompt.spans.iter().map(|span| *span as usize) {
-                counts[span] += 1;
-                for (sums, y) in sums.iter_mut().zip(self.at(prompt).unwrap_or_default()) {
-                    sums[span] = (sums[span].0 + y, sums[span].1 + y * y);
-                }
+    pub(crate) fn sums(&self, tables: &Tables, prompts: &Prompts) -> Result<(Vec<Ys>, Ys), QueryError> {
+        let mut of_all = Ys { n_steps: 0, sums: vec![Y::default(); self.features.len()] };
+        let mut of_spans = vec![of_all.clone(); prompts.names().len()];
+        for (prompt, _) in captured(tables, prompts, Some(self.layer))? {
+            let targets = self.at(prompt).unwrap_or_default();
+            of_all.add(targets);
+            for span in &prompt.spans {
+                of_spans[*span as usize].add(targets);
             }
         }
-        let mut frame = df!("from_span" => prompts.names(), "n_steps" => counts)?;
-        for (feature, sums) in self.features.iter().zip(sums) {
-            let (sums, squares): (Vec<f64>, Vec<f64>) = sums.into_iter().unzip();
-            frame.with_column(Column::new(y(*feature).into(), sums))?;
-            frame.with_column(Column::new(yy(*feature).into(), squares))?;
+        Ok((of_spans, of_all))
+    }
+}
+
+impl Ys {
+    fn add(&mut self, targets: &[f64]) {
+        self.n_steps += 1;
+        for (sums, y) in self.sums.iter_mut().zip(targets) {
+            *sums = Y { y: sums.y + y, yy: sums.yy + y * y };
         }
-        Ok(frame.lazy().filter(col("n_steps").gt(lit(0))))
     }
 }
 
@@ -106,130 +113,70 @@ pub(crate) fn at_decisions(
         }
         made(&found)
     };
-    let table = (&schemas::features::TABLE, &["position", "feature", "activation"][..]);
-    walk(tables, table, Some(layer), prompts, (Arc::clone(made(&[])?.schema()), fold))
+    let features = features(tables)?;
+    walk_parts((prompts, 1), (Arc::clone(made(&[])?.schema()), fold), |part| {
+        Ok(features(part, layer).filter(part.near_decisions("position")))
+    })
 }
 
-/// Sums over steps by span and feature of `layer`, part by part: `from_span`, `from_feature`, support (the games in
-/// which it fires there), and of the highest activation in the span x, xx, and for each target xy.
-///
-/// # Errors
-/// If the plan cannot be made.
-pub(crate) fn of_sources(
-    tables: &Tables,
-    prompts: &Arc<Prompts>,
-    layer: i32,
-    span: Option<u32>,
-    targets: &Arc<Targets>,
-) -> Result<LazyFrame, QueryError> {
-    let schema = Arc::clone(Sums::new(targets).rows(prompts)?.schema());
-    let targets = Arc::clone(targets);
-    let fold = move |prompts: &Prompts, rows: &Rows<'_>| {
-        let mut sums = Sums::new(&targets);
-        sums.add(rows, span)?;
-        sums.rows(prompts)
-    };
-    let table = (&schemas::features::TABLE, &["position", "feature", "activation"][..]);
-    walk(tables, table, Some(layer), prompts, (schema, fold))
+/// What the sources among some tokens of each step add up to. The value of a source in a step is its highest activation
+/// among the tokens.
+#[derive(Default)]
+pub(crate) struct Sources {
+    /// The values in the step that is being read.
+    step: Tally<f32>,
+    sums: Tally<Source>,
+    /// Of each source with each target, in the order of their places.
+    products: Vec<f64>,
 }
 
-/// The columns of [`of_sources`] without a row.
-///
-/// # Errors
-/// If the frame cannot be made.
-pub(crate) fn no_sources(prompts: &Prompts, targets: &Targets) -> Result<LazyFrame, QueryError> {
-    Ok(Sums::new(targets).rows(prompts)?.lazy())
-}
-
-/// The sums of a source.
-struct Sum {
-    /// The last game in which it fires, and how many those are.
+/// The sums of a source by itself.
+#[derive(Default)]
+pub(crate) struct Source {
+    /// The last game in which it fires.
     game: Option<i64>,
-    support: i64,
-    x: f64,
-    xx: f64,
-    xy: Vec<f64>,
+    /// In how many games it fires.
+    pub(crate) support: i64,
+    pub(crate) x: f64,
+    pub(crate) xx: f64,
 }
 
-/// By the number of the span, and feature.
-struct Sums<'a> {
-    targets: &'a Targets,
-    sums: PlHashMap<(u32, i32), Sum>,
-}
-
-impl<'a> Sums<'a> {
-    fn new(targets: &'a Targets) -> Self {
-        Self { targets, sums: PlHashMap::default() }
+impl Sources {
+    /// A token of a step at which a source fires.
+    pub(crate) fn see(&mut self, feature: i32, activation: f32) {
+        let highest = self.step.of(feature);
+        *highest = highest.max(activation);
     }
 
-    fn add(&mut self, rows: &Rows<'_>, only: Option<u32>) -> PolarsResult<()> {
-        let (positions, features) = (ints(rows.frame, "position")?, ints(rows.frame, "feature")?);
-        let activations = floats(rows.frame, "activation")?;
-        let mut step = Highest::of(features);
-        for (prompt, layers) in rows.by_step() {
-            for row in layers.iter().flat_map(Layer::rows) {
-                for span in prompt.spans_at(positions[row]) {
-                    step.raise(*span as usize, features[row], activations[row]);
-                }
+    /// Adds the step that was read. Steps of a game come one after the other.
+    pub(crate) fn close_step(&mut self, prompt: &Prompt, targets: &Targets) {
+        let (width, values) = (targets.features.len(), targets.at(prompt));
+        for (feature, x) in self.step.take() {
+            let (place, x) = (self.sums.place(feature), f64::from(x));
+            self.sums.at(place).add(prompt.game, x);
+            if self.products.len() <= place * width {
+                self.products.resize((place + 1) * width, 0.0);
             }
-            let targets = self.targets.at(prompt).unwrap_or_default();
-            for (span, feature, x) in step.iter() {
-                let span = prompt.spans[span];
-                if only.is_none_or(|only| only == span) {
-                    self.source(span, feature).add(prompt.game, f64::from(x), targets);
-                }
+            let products = &mut self.products[place * width..];
+            for (sum, y) in products.iter_mut().zip(values.unwrap_or_default()) {
+                *sum += x * y;
             }
-            step.clear();
         }
-        Ok(())
     }
 
-    fn source(&mut self, span: u32, feature: i32) -> &mut Sum {
-        let width = self.targets.features.len();
-        let new = || Sum { game: None, support: 0, x: 0.0, xx: 0.0, xy: vec![0.0; width] };
-        self.sums.entry((span, feature)).or_insert_with(new)
-    }
-
-    fn rows(self, prompts: &Prompts) -> PolarsResult<DataFrame> {
-        let mut sums = self.sums.into_iter().collect::<Vec<_>>();
-        sums.sort_unstable_by_key(|(key, _)| *key);
-        let mut frame = df!(
-            "from_span" => sums.iter().map(|((span, _), _)| prompts.name(*span)).collect::<Vec<_>>(),
-            "from_feature" => sums.iter().map(|((_, feature), _)| *feature).collect::<Vec<_>>(),
-            "support" => sums.iter().map(|(_, sum)| sum.support).collect::<Vec<_>>(),
-            "x" => sums.iter().map(|(_, sum)| sum.x).collect::<Vec<_>>(),
-            "xx" => sums.iter().map(|(_, sum)| sum.xx).collect::<Vec<_>>(),
-        )?;
-        for (target, feature) in self.targets.features.iter().enumerate() {
-            let products = sums.iter().map(|(_, sum)| sum.xy[target]).collect::<Vec<_>>();
-            frame.with_column(Series::new(xy(*feature).into(), products).into())?;
-        }
-        Ok(frame)
+    /// Every source with its sums, and the sums of its products with each of `n_targets` targets.
+    pub(crate) fn take(&mut self, n_targets: usize) -> impl Iterator<Item = (i32, Source, &[f64])> {
+        let products = self.products.as_slice();
+        let sums = self.sums.take().enumerate();
+        sums.map(move |(place, (feature, source))| {
+            (feature, source, &products[place * n_targets..(place + 1) * n_targets])
+        })
     }
 }
 
-impl Sum {
-    /// Takes in a step. Steps of a game come one after the other.
-    fn add(&mut self, game: i64, x: f64, targets: &[f64]) {
+impl Source {
+    fn add(&mut self, game: i64, x: f64) {
         self.support += i64::from(self.game.replace(game) != Some(game));
         (self.x, self.xx) = (self.x + x, self.xx + x * x);
-        for (sum, y) in self.xy.iter_mut().zip(targets) {
-            *sum += x * y;
-        }
     }
-}
-
-/// The name of the column with the sum of a target.
-pub(crate) fn y(feature: i32) -> String {
-    format!("y of {feature}")
-}
-
-/// The name of the column with the sum of its squares.
-pub(crate) fn yy(feature: i32) -> String {
-    format!("yy of {feature}")
-}
-
-/// The name of the column with the sum of its products with the source.
-pub(crate) fn xy(feature: i32) -> String {
-    format!("xy of {feature}")
 }

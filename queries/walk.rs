@@ -12,15 +12,15 @@ use polars::prelude::{
 use schemas::Table;
 
 use crate::{
-    QueryError, Tables,
+    QueryError, Tables, layers,
     place::{equals, filtered},
     prompts::{Prompt, Prompts, ints, longs, rows},
     run,
 };
 
-/// How many steps are read at once. It bounds the memory: a step of 250 tokens and 3 layers has 48,000 rows of
-/// features and 54,000 of attention.
-const STEPS_AT_ONCE: usize = 200;
+/// How many tokens are read at once, each at every layer. It bounds the memory: a token of a layer has 64 rows of
+/// features and, of nine heads, 72 of attention, each some 30 bytes.
+const TOKENS_AT_ONCE: usize = 150_000;
 
 /// The rows of the steps of a part.
 pub(crate) struct Rows<'a> {
@@ -41,6 +41,21 @@ pub(crate) struct Layer<'a> {
 }
 
 impl Rows<'_> {
+    /// What `then` makes of a part that was read, of games of `block`.
+    ///
+    /// # Errors
+    /// If a column is missing.
+    pub(crate) fn of<T>(
+        frame: DataFrame,
+        prompts: &Prompts,
+        block: i32,
+        then: impl FnOnce(&Rows<'_>) -> PolarsResult<T>,
+    ) -> PolarsResult<T> {
+        let frame = rows(frame);
+        let steps = by_step(&frame, prompts, block)?;
+        then(&Rows { frame: &frame, prompts, steps })
+    }
+
     /// The steps, by block, game and step, each with its layers, ascending.
     pub(crate) fn by_step(&self) -> impl Iterator<Item = (&Prompt, Vec<Layer<'_>>)> {
         self.steps.iter().map(|(index, layers)| {
@@ -68,6 +83,7 @@ pub(crate) fn captured<'a>(
     layer: Option<i32>,
 ) -> Result<Vec<(&'a Prompt, i32)>, QueryError> {
     let first = tables.unjoined(&schemas::positions::TABLE)?.filter(equals("position", 0));
+    let first = filtered(first, "game_block", prompts.block);
     let columns = ["game", "step", "layer", "game_block"].map(col);
     let frame = rows(run(filtered(first, "layer", layer).select(columns))?);
     let (games, steps) = (longs(&frame, "game")?, ints(&frame, "step")?);
@@ -81,7 +97,7 @@ pub(crate) fn captured<'a>(
 
 /// Games of one block that are read at once.
 pub(crate) struct Part {
-    block: i32,
+    pub(crate) block: i32,
     first: i64,
     last: i64,
     /// The first and the last position that decides a step.
@@ -118,18 +134,18 @@ where
 {
     let wanted = ["game", "step", "layer"].iter().chain(columns).map(|name| col(*name)).collect::<Vec<_>>();
     let whole = tables.unjoined(table)?;
-    walk_parts(prompts, made, |part| {
+    walk_parts((prompts, n_layers(tables, layer)?), made, |part| {
         Ok(filtered(whole.clone().filter(part.filter()), "layer", layer).select(&wanted))
     })
 }
 
-/// The same of the rows that `rows_of` makes for each part, with game, step and layer. Each step of a layer should be
-/// in few pieces.
+/// The same of the rows that `rows_of` makes for each part, with game, step and one of `n_layers` layers. Each step of
+/// a layer should be in few pieces.
 ///
 /// # Errors
 /// If the plan cannot be made.
 pub(crate) fn walk_parts<F>(
-    prompts: &Arc<Prompts>,
+    (prompts, n_layers): (&Arc<Prompts>, usize),
     (schema, fold): (SchemaRef, F),
     rows_of: impl Fn(&Part) -> Result<LazyFrame, QueryError>,
 ) -> Result<LazyFrame, QueryError>
@@ -137,13 +153,9 @@ where
     F: Fn(&Prompts, &Rows<'_>) -> PolarsResult<DataFrame> + Clone + Send + Sync + 'static,
 {
     let mut plans = vec![DataFrame::empty_with_schema(&schema).lazy()];
-    for part in parts(prompts) {
+    for part in parts(prompts, n_layers) {
         let (prompts, fold, block) = (Arc::clone(prompts), fold.clone(), part.block);
-        let function = move |frame: DataFrame| {
-            let frame = rows(frame);
-            let steps = by_step(&frame, &prompts, block)?;
-            fold(&prompts, &Rows { frame: &frame, prompts: &prompts, steps })
-        };
+        let function = move |frame: DataFrame| Rows::of(frame, &prompts, block, |rows| fold(&prompts, rows));
         let schema = Arc::clone(&schema);
         let schema = Arc::new(move |_: &Schema| Ok(Arc::clone(&schema)));
         let rows = rows_of(&part)?;
@@ -152,14 +164,24 @@ where
     Ok(concat(plans, UnionArgs::default())?)
 }
 
+/// How many layers the rows have.
+///
+/// # Errors
+/// If the lake cannot be read.
+pub(crate) fn n_layers(tables: &Tables, layer: Option<i32>) -> Result<usize, QueryError> {
+    Ok(if layer.is_some() { 1 } else { layers::with_attention(tables, None)?.len() })
+}
+
 /// Whole games, so that a step is in one part.
-fn parts(prompts: &Prompts) -> Vec<Part> {
+pub(crate) fn parts(prompts: &Prompts, n_layers: usize) -> Vec<Part> {
     let (mut parts, mut size) = (Vec::<Part>::new(), 0);
     for prompt in prompts.steps() {
-        size += 1;
+        let added = prompt.n_places() * n_layers;
+        size += added;
         match parts.last_mut() {
             Some(part)
-                if part.block == prompt.game_block && (size <= STEPS_AT_ONCE || part.last == prompt.game) =>
+                if part.block == prompt.game_block
+                    && (size <= TOKENS_AT_ONCE || part.last == prompt.game) =>
             {
                 part.last = prompt.game;
                 let (first, last) = part.decisions;
@@ -172,7 +194,7 @@ fn parts(prompts: &Prompts) -> Vec<Part> {
                     last: prompt.game,
                     decisions: (prompt.decision_position, prompt.decision_position),
                 });
-                size = 1;
+                size = added;
             }
         }
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use polars::prelude::{
     Column, DataFrame, DataType, IntoLazy as _, LazyCsvReader, LazyFileListReader as _, LazyFrame,
-    NamedFrom as _, PlRefPath, PolarsError, PolarsResult, ScanArgsParquet, Series, UniqueKeepStrategy, col,
+    NamedFrom as _, PlHashMap, PlRefPath, PolarsError, PolarsResult, ScanArgsParquet, Series,
+    UniqueKeepStrategy, col,
 };
 
 use crate::{QueryError, Variables, run};
@@ -112,6 +113,24 @@ impl Given {
     #[must_use]
     pub fn at(self, path: &Path) -> Self {
         Self { path: Some(path.to_owned()), ..self }
+    }
+
+    /// The numbers by the whole numbers that name them, which are the first `N` columns.
+    ///
+    /// # Errors
+    /// If the columns have other types.
+    pub(crate) fn by_name<const N: usize>(&self) -> PolarsResult<PlHashMap<[i32; N], f64>> {
+        let keys = &self.rows.columns()[..N];
+        let keys = keys.iter().map(|key| key.i32()).collect::<PolarsResult<Vec<_>>>()?;
+        let values = self.rows.columns()[N].f64()?.iter().enumerate();
+        let named = values.filter_map(|(row, value)| {
+            let mut name = [0; N];
+            for (part, key) in name.iter_mut().zip(&keys) {
+                *part = key.get(row)?;
+            }
+            Some((name, value?))
+        });
+        Ok(named.collect::<PlHashMap<_, _>>())
     }
 
     /// The same as a lazy frame.

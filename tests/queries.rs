@@ -75,7 +75,7 @@ pub(crate) fn python(script: &str, arguments: &[&Path], input: &str) -> String {
         .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-    assert!(status.success(), "{script} failed:\n{}", String::from_utf8_lossy(&stderr));
+    assert!(status.success(), "{script} failed, {status}:\n{}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap()
 }
 

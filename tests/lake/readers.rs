@@ -26,6 +26,6 @@ fn duckdb_polars_pandas_and_deltalake_read_every_table() {
     let script = repository("tests/python/readers.py");
     let read = Command::new(python()).arg(script).arg(&root).arg(&json).output().unwrap();
     let (said, complained) = (String::from_utf8_lossy(&read.stdout), String::from_utf8_lossy(&read.stderr));
-    assert!(read.status.success(), "{said}{complained}");
+    assert!(read.status.success(), "{}\n{said}{complained}", read.status);
     assert_eq!(said.lines().count(), schemas::ALL.len(), "{said}");
 }

@@ -136,7 +136,7 @@ def trace(lake, game=None, step=0, layer=None, limit=8, specials=None, importanc
         order = lambda e: (-size(e), e["from_layer"], e["from_position"], e["from_feature"])
         features += sorted((e for e in candidates if e["score"]), key=order)[:limit]
     for edge in features:
-        edge["correlation"] = correlation(lake, edge, specials)
+        edge["correlation"] = correlation(lake, game, edge, specials)
     looks = []
     for source in {(e["from_layer"], e["from_position"], e["from_feature"]): e for e in features}.values():
         at, from_layer = source["from_position"], source["from_layer"]
@@ -158,8 +158,9 @@ def trace(lake, game=None, step=0, layer=None, limit=8, specials=None, importanc
     return answer
 
 
-def correlation(lake, edge, specials):
-    steps = lake.read_steps(edge["to_layer"])
+def correlation(lake, game, edge, specials):
+    block = lambda game: lake.games[game]["game_block"]
+    steps = [place for place in lake.read_steps(edge["to_layer"]) if block(place[0]) == block(game)]
     x, y = [], []
     for place in steps:
         of_layer = lake.features[place][edge["from_layer"]]
