@@ -1,0 +1,71 @@
+//! How long each kind of work takes on the device, when that is asked for.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use cudarc::driver::{CudaEvent, sys};
+
+use super::device::Device;
+use super::error::GpuError;
+
+/// Marks around every piece of work, or none while nobody asks.
+#[derive(Default)]
+pub(crate) struct Clock(Mutex<Option<Vec<Marked>>>);
+
+/// A kind of work, and the marks before and after.
+type Marked = (&'static str, CudaEvent, CudaEvent);
+
+impl Device {
+    /// Begins to take times.
+    pub fn start_clock(&self) {
+        *self.clock.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    }
+
+    /// Ends it: how often each kind of work was done since, and the milliseconds that it took together.
+    ///
+    /// # Errors
+    /// If some work failed.
+    pub fn stop_clock(&self) -> Result<BTreeMap<&'static str, (u32, f64)>, GpuError> {
+        self.wait()?;
+        let marks = self.clock.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut times = BTreeMap::<_, (u32, f64)>::new();
+        for (name, start, end) in marks.unwrap_or_default() {
+            let time = times.entry(name).or_default();
+            *time = (time.0 + 1, time.1 + f64::from(start.elapsed_ms(&end)?));
+        }
+        Ok(times)
+    }
+
+    /// Milliseconds that the device takes for what `work` asks of it.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn time(&self, work: impl FnOnce() -> Result<(), GpuError>) -> Result<f64, GpuError> {
+        let start = self.mark()?;
+        work()?;
+        let end = self.mark()?;
+        self.wait()?;
+        Ok(f64::from(start.elapsed_ms(&end)?))
+    }
+
+    /// Does a piece of work of a kind.
+    pub(crate) fn timed(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
+        let asked = self.clock.0.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let start = asked.then(|| self.mark()).transpose()?;
+        work()?;
+        if let Some(start) = start {
+            let end = self.mark()?;
+            let mut marks = self.clock.0.lock().unwrap_or_else(PoisonError::into_inner);
+            marks.get_or_insert_default().push((name, start, end));
+        }
+        Ok(())
+    }
+
+    fn mark(&self) -> Result<CudaEvent, GpuError> {
+        Ok(self.stream.record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT))?)
+    }
+}

@@ -1,0 +1,86 @@
+//! Sparse features of rows of the residual.
+
+use super::device::Device;
+use super::error::GpuError;
+use super::memory::Buffer;
+use super::ops::argument::{float, int};
+
+/// Rows whose pre-activations are in memory at the same time.
+const ROWS_AT_ONCE: usize = 4096;
+
+/// A dictionary on the device.
+pub struct Dictionary {
+    /// Width of a row.
+    pub d_in: usize,
+    /// Features.
+    pub d_sae: usize,
+    /// Encoder, transposed: `[d_sae, d_in]`, 16-bit, with the scale of the input in it.
+    pub encoder: Buffer,
+    /// `[d_sae]`, f32; with what the encoder makes of a bias that is subtracted before it.
+    pub b_enc: Buffer,
+    /// `[d_sae, d_in]`, 16-bit.
+    pub decoder: Buffer,
+    /// `[d_in]`, f32.
+    pub b_dec: Buffer,
+    /// What a feature must exceed, f32, if that is not 0: `[d_sae]`.
+    pub threshold: Option<Buffer>,
+    /// How many features of a row fire at most; 0 for any number.
+    pub top: usize,
+    /// What a reconstruction is multiplied by.
+    pub output_scale: f32,
+}
+
+/// Room for the features of rows: one memory, so that it leaves in one piece.
+pub struct Features {
+    /// Features `[n, kept]`, their activations, and L0, norm of the features, kept share, norm of the row and of what
+    /// stays unexplained, `[n]` each: 4 bytes each, in this order.
+    pub out: Buffer,
+    /// Features kept of a row.
+    pub kept: usize,
+    rows: usize,
+    pre: Buffer,
+    cut: Buffer,
+}
+
+impl Features {
+    /// Room for `rows` rows, of a dictionary of `d_sae` features.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn new(device: &Device, rows: usize, kept: usize, d_sae: usize) -> Result<Self, GpuError> {
+        let at_once = rows.min(ROWS_AT_ONCE);
+        Ok(Self {
+            out: Buffer::new(device, rows * (2 * kept + 5) * 4)?,
+            kept,
+            rows,
+            pre: Buffer::new(device, at_once * d_sae * 4)?,
+            cut: Buffer::new(device, at_once * 8)?,
+        })
+    }
+}
+
+impl Dictionary {
+    /// Fills `features` with those of the rows at `x`: `[features.rows, d_in]`.
+    pub(crate) fn encode(&self, device: &Device, x: u64, features: &Features) -> Result<(), GpuError> {
+        let Self { d_in, d_sae, .. } = *self;
+        let (n, kept) = (features.rows, features.kept);
+        let threshold = self.threshold.as_ref().map_or(0, Buffer::at);
+        let start = features.out.at();
+        let column = |place: usize, row: usize| start + 4 * (2 * n * kept + place * n + row) as u64;
+        for first in (0..n).step_by(ROWS_AT_ONCE) {
+            let rows = ROWS_AT_ONCE.min(n - first);
+            let x = x + (2 * first * d_in) as u64;
+            let (pre, cut) = (features.pre.at(), features.cut.at());
+            device.multiply("encoder product", [x, self.encoder.at(), pre], [rows, d_in, d_sae], true)?;
+            let (index, value) = (start + 4 * (first * kept) as u64, start + 4 * ((n + first) * kept) as u64);
+            let a = [pre, self.b_enc.at(), threshold];
+            let chosen = [int(d_sae), int(kept), int(self.top), index, value];
+            let per_row = [column(0, first), column(1, first), column(2, first), cut];
+            device.select(rows, &[&a[..], &chosen, &per_row].concat())?;
+            let decoder = [cut, int(d_sae), self.decoder.at(), self.b_dec.at(), x, int(d_in)];
+            let norms = [float(self.output_scale), column(3, first), column(4, first)];
+            device.unexplained(rows, &[&a[..], &decoder, &norms].concat())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,29 @@
+//! The forward pass of a Llama and its dictionaries on an NVIDIA GPU.
+//!
+//! Everything runs on one stream, in the order in which it is asked for: products through cuBLASLt, all else in a few
+//! fused kernels (`kernels/*.cu`, compiled when the device is opened). The host waits only for what it reads. Weights
+//! and activations are 16-bit floats, sums and statistics are in f32.
+//!
+//! This crate knows of pointers, shapes and numbers, and of nothing else of saelake.
+
+mod clock;
+mod device;
+mod encode;
+mod error;
+mod keep;
+mod llama;
+mod memory;
+#[cfg(test)]
+#[cfg(feature = "on-device")]
+mod on_device;
+mod ops;
+mod products;
+mod tiles;
+
+pub use device::{Device, Kind};
+pub use encode::{Dictionary, Features};
+pub use error::GpuError;
+pub use keep::{Keep, Kept};
+pub use llama::{Block, Llama, Shape, Taken};
+pub use memory::{Buffer, Pinned};
+pub use tiles::Batch;
