@@ -1,7 +1,8 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-# A machine with an NVIDIA driver gets the build that can use it; SAELAKE_FEATURES=cuda or =cpu decides otherwise.
-features := env("SAELAKE_FEATURES", if path_exists("/proc/driver/nvidia/version") == "true" { "cuda" } else { "cpu" })
+# Every build can use an NVIDIA GPU by its own kernels. SAELAKE_FEATURES=cuda adds plain tensor operations there, which
+# take a quarter of an hour to compile and are needed for f32, generated answers and what is not sparse.
+features := env("SAELAKE_FEATURES", "cpu")
 flags := "--release --locked --no-default-features" + if features == "cuda" { " --features cuda" } else { "" }
 cache := env("SAELAKE_CACHE", env("XDG_CACHE_HOME", env("HOME") / ".cache") / "saelake")
 model := cache / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -84,6 +85,12 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets --all-features -- -D warnings
 
+# Check the kernels of the GPU against plain loops and against the CPU; needs an NVIDIA GPU
+[group("check")]
+test-gpu:
+    cargo test {{ flags }} --package saelake-gpu --lib --features on-device
+    cargo test {{ flags }} --test on-gpu --features on-device
+
 # What CI runs
 [group("check")]
 ci: test lint
@@ -133,6 +140,18 @@ debian package needed:
 bench-cpu *options: model
     cargo build --release --locked --no-default-features --package saelake-bench
     target/release/bench-cpu {{ options }}
+
+# Time the GPU: PyTorch by hand, the passes alone with where their time goes, and a capture to committed Parquet
+[group("bench")]
+bench-gpu *options:
+    python3 bench/torch_gpu.py --naive
+    cargo bench --locked --package saelake-gpu --bench bench-gpu
+    cargo bench --locked --no-default-features --package saelake --bench bench-capture -- {{ options }}
+
+# Time the lake's writer, and the pipeline around it without a GPU
+[group("bench")]
+bench-writer:
+    cargo bench --locked --no-default-features --package saelake --bench bench-writer
 
 # Time every question in polars and in DuckDB on a made lake of a thousand games, 1 GB, which is kept
 [group("bench")]

@@ -220,6 +220,10 @@ macro_rules! table {
 
                 /// Adds the rows of `other` at the end.
                 pub fn append(&mut self, other: Self) {
+                    if self.is_empty() {
+                        *self = other;
+                        return;
+                    }
                     $(self.$column.extend(other.$column);)*
                 }
 

@@ -15,7 +15,28 @@ pub(crate) struct Clock(Mutex<Option<Vec<Marked>>>);
 /// A kind of work, and the marks before and after.
 type Marked = (&'static str, CudaEvent, CudaEvent);
 
+/// A point in the stream of work.
+pub struct Mark(CudaEvent);
+
+impl Mark {
+    /// Waits until all that was asked for before is done.
+    ///
+    /// # Errors
+    /// If some of it failed.
+    pub fn wait(&self) -> Result<(), GpuError> {
+        Ok(self.0.synchronize()?)
+    }
+}
+
 impl Device {
+    /// Marks the point that the stream of work has reached.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    pub fn mark(&self) -> Result<Mark, GpuError> {
+        Ok(Mark(self.event()?))
+    }
+
     /// Begins to take times.
     pub fn start_clock(&self) {
         *self.clock.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
@@ -41,9 +62,9 @@ impl Device {
     /// # Errors
     /// Those of `work`.
     pub fn time(&self, work: impl FnOnce() -> Result<(), GpuError>) -> Result<f64, GpuError> {
-        let start = self.mark()?;
+        let start = self.event()?;
         work()?;
-        let end = self.mark()?;
+        let end = self.event()?;
         self.wait()?;
         Ok(f64::from(start.elapsed_ms(&end)?))
     }
@@ -55,17 +76,17 @@ impl Device {
         work: impl FnOnce() -> Result<(), GpuError>,
     ) -> Result<(), GpuError> {
         let asked = self.clock.0.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let start = asked.then(|| self.mark()).transpose()?;
+        let start = asked.then(|| self.event()).transpose()?;
         work()?;
         if let Some(start) = start {
-            let end = self.mark()?;
+            let end = self.event()?;
             let mut marks = self.clock.0.lock().unwrap_or_else(PoisonError::into_inner);
             marks.get_or_insert_default().push((name, start, end));
         }
         Ok(())
     }
 
-    fn mark(&self) -> Result<CudaEvent, GpuError> {
+    fn event(&self) -> Result<CudaEvent, GpuError> {
         Ok(self.stream.record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT))?)
     }
 }

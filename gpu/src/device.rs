@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::error::GpuError;
 use super::ops::tile_bytes;
 use super::products::Products;
+use super::staging::Staging;
 
 /// The type of weights and activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub struct Device {
     /// Streaming multiprocessors.
     pub(crate) processors: u32,
     pub(crate) clock: Clock,
+    pub(crate) staging: Staging,
 }
 
 /// The kernels.
@@ -48,7 +50,7 @@ const NAMES: [&str; 10] = [
 ];
 
 const SOURCES: [&str; 6] = [
-    include_str!("../kernels/common.cuh"),
+    include_str!("../kernels/numbers.cuh"),
     include_str!("../kernels/rows.cu"),
     include_str!("../kernels/attend.cu"),
     include_str!("../kernels/attend_rows.cu"),
@@ -64,6 +66,9 @@ impl Device {
     pub fn open(number: usize, kind: Kind, head: usize) -> Result<Self, GpuError> {
         if ![64, 128].contains(&head) {
             return Err(GpuError::Unsupported { what: "heads", found: head, known: "64 and 128 columns" });
+        }
+        if number >= count() {
+            return Err(GpuError::NoDevice(number));
         }
         let context = CudaContext::new(number).map_err(|_| GpuError::NoDevice(number))?;
         // SAFETY: all work is on one stream, in order, so that nothing has to be tracked by events.
@@ -98,6 +103,7 @@ impl Device {
             kind,
             processors: processors.cast_unsigned(),
             clock: Clock::default(),
+            staging: Staging::default(),
         })
     }
 
@@ -129,6 +135,15 @@ impl Device {
     pub fn name(&self) -> Result<String, GpuError> {
         Ok(self.stream.context().name()?)
     }
+}
+
+/// How many GPUs there are; none where there is no driver.
+pub fn count() -> usize {
+    // SAFETY: only looks for the library of the driver.
+    #[expect(unsafe_code, reason = "a question to the loader")]
+    let has_driver = unsafe { sys::is_culib_present() };
+    let found = if has_driver { CudaContext::device_count().unwrap_or_default() } else { 0 };
+    usize::try_from(found).unwrap_or_default()
 }
 
 /// The text of all kernels for a type and a width of heads.

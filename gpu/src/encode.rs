@@ -60,8 +60,11 @@ impl Features {
 }
 
 impl Dictionary {
-    /// Fills `features` with those of the rows at `x`: `[features.rows, d_in]`.
-    pub(crate) fn encode(&self, device: &Device, x: u64, features: &Features) -> Result<(), GpuError> {
+    /// Fills `features` with those of the rows `x`: `[n, d_in]`, with as many as it has room for.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    pub fn encode(&self, device: &Device, x: &Buffer, features: &Features) -> Result<(), GpuError> {
         let Self { d_in, d_sae, .. } = *self;
         let (n, kept) = (features.rows, features.kept);
         let threshold = self.threshold.as_ref().map_or(0, Buffer::at);
@@ -69,7 +72,7 @@ impl Dictionary {
         let column = |place: usize, row: usize| start + 4 * (2 * n * kept + place * n + row) as u64;
         for first in (0..n).step_by(ROWS_AT_ONCE) {
             let rows = ROWS_AT_ONCE.min(n - first);
-            let x = x + (2 * first * d_in) as u64;
+            let x = x.at() + (2 * first * d_in) as u64;
             let (pre, cut) = (features.pre.at(), features.cut.at());
             device.multiply("encoder product", [x, self.encoder.at(), pre], [rows, d_in, d_sae], true)?;
             let (index, value) = (start + 4 * (first * kept) as u64, start + 4 * ((n + first) * kept) as u64);

@@ -15,12 +15,15 @@ mod llama;
 mod memory;
 #[cfg(test)]
 #[cfg(feature = "on-device")]
+#[path = "../../tests/gpu/mod.rs"]
 mod on_device;
 mod ops;
 mod products;
+mod staging;
 mod tiles;
 
-pub use device::{Device, Kind};
+pub use clock::Mark;
+pub use device::{Device, Kind, count};
 pub use encode::{Dictionary, Features};
 pub use error::GpuError;
 pub use keep::{Keep, Kept};

@@ -132,6 +132,24 @@ impl Llama {
         dictionaries: &BTreeMap<usize, Dictionary>,
         taken: &Taken,
     ) -> Result<Buffer, GpuError> {
+        self.run(device, batch, (dictionaries, taken), self.blocks.len())
+    }
+
+    /// The residual after the block `layer`: `[tokens, d_model]`.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    pub fn after(&self, device: &Device, batch: &Batch, layer: usize) -> Result<Buffer, GpuError> {
+        self.run(device, batch, (&BTreeMap::new(), &Taken::default()), layer + 1)
+    }
+
+    fn run(
+        &self,
+        device: &Device,
+        batch: &Batch,
+        (dictionaries, taken): (&BTreeMap<usize, Dictionary>, &Taken),
+        n_blocks: usize,
+    ) -> Result<Buffer, GpuError> {
         let (shape, n) = (&self.shape, batch.tokens());
         let room = Room::new(device, shape, n)?;
         let Room { x, normed, qkv, mixed, delta, gate_up, hidden } = &room;
@@ -141,7 +159,7 @@ impl Llama {
         };
         device.gather(self.embed.at(), batch.ids.at(), x.at(), [n, d])?;
         let mut pending = 0;
-        for (layer, block) in self.blocks.iter().enumerate() {
+        for (layer, block) in self.blocks[..n_blocks].iter().enumerate() {
             device.add_norm([x.at(), pending, block.ln1.at(), normed.at()], [n, d], shape.eps)?;
             product("q|k|v product", [normed, &block.qkv, qkv], d, shape.qkv())?;
             let turned = shape.n_heads + shape.n_kv_heads;
@@ -158,7 +176,7 @@ impl Llama {
             {
                 device.add_norm([x.at(), pending, 0, 0], [n, d], shape.eps)?;
                 pending = 0;
-                dictionary.encode(device, x.at(), features)?;
+                dictionary.encode(device, x, features)?;
             }
         }
         if pending != 0 {

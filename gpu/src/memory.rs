@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, CudaSlice, DevicePtr as _, sys};
+use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr as _, sys};
 
-use super::device::Device;
+use half::{bf16, f16};
+
+use super::device::{Device, Kind};
 use super::error::GpuError;
 
 /// Memory of a GPU, of numbers of one size.
@@ -32,9 +34,24 @@ impl Buffer {
     /// If there is not enough memory.
     pub fn of<N: Copy>(device: &Device, numbers: &[N]) -> Result<Self, GpuError> {
         let bytes = as_bytes(numbers);
-        let slice = device.stream.clone_htod(bytes)?;
-        let pointer = slice.device_ptr(&device.stream).0;
-        Ok(Self { pointer, bytes: Arc::new(slice) })
+        let room = Self::new(device, bytes.len())?;
+        device.stream.context().bind_to_thread()?;
+        device.staging.send(&device.stream, room.pointer, bytes)?;
+        Ok(room)
+    }
+
+    /// Copies `numbers` to byte `start`.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    ///
+    /// # Panics
+    /// If there is no room for them there.
+    pub fn write<N: Copy>(&self, device: &Device, start: usize, numbers: &[N]) -> Result<(), GpuError> {
+        let bytes = as_bytes(numbers);
+        assert!(start + bytes.len() <= self.len(), "more bytes are written than there is room for");
+        device.stream.context().bind_to_thread()?;
+        device.staging.send(&device.stream, self.pointer + start as u64, bytes)
     }
 
     /// Room for `count` 16-bit floats that look normal with that deviation, for weights of a benchmark.
@@ -60,6 +77,27 @@ impl Buffer {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Its rows of `width` 16-bit floats with the numbers `rows`.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn rows(&self, device: &Device, rows: &[i32], width: usize) -> Result<Self, GpuError> {
+        let (out, places) = (Self::new(device, 2 * rows.len() * width)?, Self::of(device, rows)?);
+        device.gather(self.at(), places.at(), out.at(), [rows.len(), width])?;
+        Ok(out)
+    }
+
+    /// Its first `count` 16-bit floats, copied now.
+    ///
+    /// # Errors
+    /// If what fills it failed.
+    pub fn floats(&self, device: &Device, count: usize) -> Result<Vec<f32>, GpuError> {
+        Ok(match device.kind {
+            Kind::Bf16 => self.read::<bf16>(device, count)?.into_iter().map(bf16::to_f32).collect(),
+            Kind::F16 => self.read::<f16>(device, count)?.into_iter().map(f16::to_f32).collect(),
+        })
     }
 
     /// Its first numbers, copied now.
@@ -103,6 +141,9 @@ pub struct Pinned {
 // SAFETY: it owns its memory, and belongs to no thread.
 #[expect(unsafe_code, reason = "memory that is owned")]
 unsafe impl Send for Pinned {}
+// SAFETY: as above, and it is only read through shared references, after the device was waited for.
+#[expect(unsafe_code, reason = "memory that is owned")]
+unsafe impl Sync for Pinned {}
 
 impl Pinned {
     /// Room for `bytes` bytes.
@@ -110,7 +151,12 @@ impl Pinned {
     /// # Errors
     /// If there is not enough.
     pub fn new(device: &Device, bytes: usize) -> Result<Self, GpuError> {
-        let context = Arc::clone(device.stream.context());
+        Self::on(&device.stream, bytes)
+    }
+
+    /// The same for the device of a stream.
+    pub(crate) fn on(stream: &CudaStream, bytes: usize) -> Result<Self, GpuError> {
+        let context = Arc::clone(stream.context());
         context.bind_to_thread()?;
         // SAFETY: a fresh allocation, cleared so that it may be read.
         #[expect(unsafe_code, reason = "an allocation of the driver's")]
@@ -120,6 +166,31 @@ impl Pinned {
             pointer
         };
         Ok(Self { pointer, len: bytes, context })
+    }
+
+    /// Where it begins.
+    pub(crate) const fn pointer(&self) -> *const u8 {
+        self.pointer
+    }
+
+    /// Writes `bytes` from byte `start` on.
+    pub(crate) fn put(&mut self, start: usize, bytes: &[u8]) {
+        assert!(start + bytes.len() <= self.len, "outside of the memory");
+        // SAFETY: inside of the memory, which is borrowed alone.
+        #[expect(unsafe_code, reason = "memory of the driver's")]
+        unsafe {
+            self.pointer.add(start).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+    }
+
+    /// How many bytes it has.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The numbers from byte `start` on. Wait for the device before.

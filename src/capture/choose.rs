@@ -7,13 +7,13 @@ use super::readback::Readback;
 
 /// What the model thinks of two tokens at one position.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pair {
+pub struct Pair {
     /// Probability of the first, among all tokens.
-    pub(crate) first: f32,
+    pub first: f32,
     /// Probability of the second.
-    pub(crate) second: f32,
+    pub second: f32,
     /// logit(first) - logit(second).
-    pub(crate) logit_diff: f32,
+    pub logit_diff: f32,
 }
 
 /// The logarithm of the probability of each row's token: `[rows, vocab]` logits and one id a row.

@@ -7,18 +7,18 @@ use std::thread;
 use schemas::{dictionaries, runs};
 
 use super::CaptureError;
+use super::engine::Engine;
 use super::episode::Episode;
 use super::play::play;
 use super::prepare::{Prepared, prepare};
 use super::prompts::run_prompts;
-use super::reader::Reader;
 use crate::error::Error;
 use crate::game::{Decide, Form, Prompt, PromptGame, Rules, SlotMachine, slot_machine_key};
 use crate::lake::{Batch, Lake};
 use crate::tokens::Tokenizer;
 
 /// Batches that may wait for the writer before the model waits for it too.
-const WAITING_BATCHES: usize = 2;
+const WAITING_BATCHES: usize = 1;
 
 /// Where games come from.
 pub enum Source {
@@ -111,7 +111,7 @@ pub struct Summary {
     pub interrupted: bool,
 }
 
-/// What a run needs beside its reader.
+/// What a run needs beside its engine.
 pub struct Run<'a> {
     /// Turns text into tokens.
     pub tokenizer: &'a Tokenizer,
@@ -131,7 +131,7 @@ pub struct Run<'a> {
 /// # Errors
 /// If the device or the lake fails. What was committed before stays.
 pub fn collect(
-    reader: &Reader<'_>,
+    engine: &dyn Engine,
     run: Run<'_>,
     source: Source,
     lake: &mut Lake,
@@ -141,7 +141,7 @@ pub fn collect(
     let Run { tokenizer, row, dictionaries, commit_games, stop } = run;
     thread::scope(|scope| {
         let writer = scope.spawn(move || write(lake, &row, dictionaries, &receiver, &mut progress));
-        let read = read(reader, tokenizer, source, commit_games, stop, &sender);
+        let read = read(engine, tokenizer, source, commit_games, stop, &sender);
         // The writer ends when no more can come.
         drop(sender);
         let written = writer.join().map_err(|_| CaptureError::WriterDied)?;
@@ -154,14 +154,14 @@ pub fn collect(
 
 /// How far the games were read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Through {
+pub(crate) enum Through {
     All,
     Stopped,
 }
 
 /// Reads the games in groups of one commit and hands each group to the writer.
 fn read(
-    reader: &Reader<'_>,
+    engine: &dyn Engine,
     tokenizer: &Tokenizer,
     source: Source,
     commit_games: usize,
@@ -169,27 +169,22 @@ fn read(
     sender: &SyncSender<Vec<Episode>>,
 ) -> Result<Through, Error> {
     let stopped = || stop.load(Ordering::Relaxed);
-    let groups: Box<dyn Iterator<Item = Result<Option<Vec<Episode>>, Error>> + '_> = match source {
+    // The writer hangs up only when it has failed, and says why itself.
+    let mut hand_over = |episodes| sender.send(episodes).is_ok();
+    match source {
         Source::SlotMachine { rules, seed, indices } => {
-            let groups: Vec<Vec<u64>> = indices.chunks(commit_games).map(<[u64]>::to_vec).collect();
-            Box::new(
-                groups.into_iter().map(move |group| play(reader, tokenizer, rules, seed, &group, &stopped)),
-            )
+            for group in indices.chunks(commit_games) {
+                let episodes = play(engine, tokenizer, rules, seed, group, &stopped)?;
+                if !episodes.is_some_and(&mut hand_over) {
+                    return Ok(Through::Stopped);
+                }
+            }
+            Ok(Through::All)
         }
         Source::Prompts(games) => {
-            let groups: Vec<Vec<PromptGame>> =
-                games.chunks(commit_games).map(<[PromptGame]>::to_vec).collect();
-            Box::new(groups.into_iter().map(move |group| run_prompts(reader, tokenizer, &group, &stopped)))
-        }
-    };
-    for group in groups {
-        let Some(episodes) = group? else { return Ok(Through::Stopped) };
-        // The writer hangs up only when it has failed, and says why itself.
-        if sender.send(episodes).is_err() {
-            return Ok(Through::Stopped);
+            run_prompts(engine, tokenizer, (&games, commit_games), &stopped, &mut hand_over)
         }
     }
-    Ok(Through::All)
 }
 
 /// Appends every group of games that arrives, the run's own rows with the first.

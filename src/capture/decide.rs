@@ -2,14 +2,15 @@
 
 use schemas::steps;
 
-use super::choose::{Pair, log_probabilities, pairs};
+use super::choose::Pair;
+use super::engine::Pass;
 use super::episode::empty_step;
-use super::generate::{Answer, Drawing, generate};
+use super::generate::{Answer, Drawing};
 use super::play::{Dealt, Seat, Table};
 use super::prepare::Prepared;
 use crate::error::Error;
 use crate::game::{BetType, Decision, Options, parse_answer};
-use crate::model::{Cache, Packed};
+use crate::model::Cache;
 
 /// What the model thinks of the amount that it bet.
 #[derive(Clone, Copy)]
@@ -21,13 +22,16 @@ struct Amount {
 }
 
 impl Table<'_> {
-    /// Reads the prompts in one pass, draws an option for each game, and plays it.
-    pub(super) fn choose(&self, dealt: &[Dealt], seats: &mut [Seat]) -> Result<(), Error> {
+    /// Begins to read the prompts in one pass.
+    pub(super) fn begin(&self, dealt: &[Dealt]) -> Result<Pass<'_>, Error> {
         let steps: Vec<&Prepared> = dealt.iter().map(|(_, step)| step).collect();
-        let reading = self.reader.read(&steps)?;
-        let ids = vec![self.options; steps.len()];
-        let pairs = pairs(self.reader.llama.logits(reading.decisions), &ids)?;
-        let seen = reading.captured.into_iter().zip(reading.caches).zip(pairs);
+        Ok(self.engine.start(&steps, &vec![self.options; steps.len()])?)
+    }
+
+    /// Draws an option for each game by what its pass saw, and plays it.
+    pub(super) fn choose(&self, dealt: &[Dealt], pass: Pass<'_>, seats: &mut [Seat]) -> Result<(), Error> {
+        let seen = pass()?;
+        let seen = seen.captured.into_iter().zip(seen.caches).zip(seen.pairs);
         for ((index, step), ((captured, cache), pair)) in dealt.iter().zip(seen) {
             let seat = &mut seats[*index];
             seat.episode.saw(step, captured);
@@ -36,7 +40,7 @@ impl Table<'_> {
                 // Probabilities that sum to nothing are no decision either.
                 None => undecided(step, seat, pair, "the model gives neither option any probability"),
                 Some(0) => {
-                    let amount = self.amount(seat, &cache)?;
+                    let amount = self.amount(step, seat, &cache)?;
                     played(step, seat, pair, Decision::Bet(amount.dollars), amount.probabilities)?
                 }
                 Some(_) => played(step, seat, pair, Decision::Stop, None)?,
@@ -48,7 +52,7 @@ impl Table<'_> {
 
     /// Draws the dollars of a bet from the model's probabilities of the amounts on offer, each followed by
     /// the end of the answer, since `$10` begins `$100` too.
-    fn amount(&self, seat: &mut Seat, cache: &Cache) -> Result<Amount, Error> {
+    fn amount(&self, step: &Prepared, seat: &mut Seat, cache: &Cache) -> Result<Amount, Error> {
         let bets = seat.machine.options().map(|options| options.bets).unwrap_or_default();
         if seat.machine.rules().bet_type == BetType::Fixed || bets.len() < 2 {
             return Ok(Amount { dollars: bets[0], probabilities: None });
@@ -60,7 +64,7 @@ impl Table<'_> {
             let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
             answers.push(ids);
         }
-        let probabilities = self.continuations(&answers, cache)?;
+        let probabilities = self.engine.continuations(step, cache, &answers)?;
         let weights: Vec<f64> = probabilities.iter().map(|probability| f64::from(*probability)).collect();
         // Probabilities that vanish all together leave the smallest bet.
         let drawn = seat.draws.pick(&weights).unwrap_or(0);
@@ -68,33 +72,13 @@ impl Table<'_> {
         Ok(Amount { dollars: bets[drawn], probabilities: Some((probabilities[drawn], mass as f32)) })
     }
 
-    /// The probability that each of `answers` goes on and ends as it does after its first token, which is
-    /// given: one packed pass over all of them, each with a fork of the prompt's cache.
-    fn continuations(&self, answers: &[Vec<u32>], cache: &Cache) -> Result<Vec<f32>, Error> {
-        let end = self.reader.llama.config().eos.first().copied();
-        let packed = Packed::new(answers.iter().map(Vec::as_slice));
-        let mut caches = vec![cache.clone(); answers.len()];
-        let residual = self.reader.llama.extend(&packed, &mut caches, &mut ());
-        // Row i predicts token i + 1, and the last row the end of the answer.
-        let next: Vec<u32> = answers
-            .iter()
-            .flat_map(|ids| ids.iter().skip(1).copied().chain([end.unwrap_or(ids[0])]))
-            .collect();
-        let logs = log_probabilities(self.reader.llama.logits(residual), &next)?;
-        let counted = usize::from(end.is_none());
-        Ok(packed
-            .ranges()
-            .map(|range| logs[range.start..range.end - counted].iter().sum::<f32>().exp())
-            .collect())
-    }
-
     /// Lets the model answer, parses the answers, and reads prompts and answers together in one pass.
     pub(super) fn answer(&self, dealt: &[Dealt], seats: &mut [Seat]) -> Result<(), Error> {
-        let settings = self.reader.settings;
+        let settings = self.engine.settings();
         let prompts: Vec<Vec<u32>> = dealt.iter().map(|(_, step)| step.ids()).collect();
         let drawing = Drawing { temperature: settings.temperature, max_new_tokens: settings.max_new_tokens };
-        let draw = |prompt: usize| seats[dealt[prompt].0].draws.uniform() as f32;
-        let answers = generate(self.reader.llama, &prompts, &drawing, draw)?;
+        let mut draw = |prompt: usize| seats[dealt[prompt].0].draws.uniform() as f32;
+        let answers = self.engine.generate(&prompts, &drawing, &mut draw)?;
         let mut answered = Vec::new();
         for ((index, step), answer) in dealt.iter().zip(answers) {
             let seat = &mut seats[*index];
@@ -107,11 +91,9 @@ impl Table<'_> {
         if steps.is_empty() {
             return Ok(());
         }
-        let reading = self.reader.read(&steps)?;
-        let ids = vec![self.options; steps.len()];
-        let pairs = pairs(self.reader.llama.logits(reading.decisions), &ids)?;
+        let seen = self.engine.start(&steps, &vec![self.options; steps.len()])?()?;
         for ((index, (step, text, decision)), (captured, pair)) in
-            answered.iter().zip(reading.captured.into_iter().zip(pairs))
+            answered.iter().zip(seen.captured.into_iter().zip(seen.pairs))
         {
             let seat = &mut seats[*index];
             seat.episode.saw(step, captured);
@@ -139,7 +121,7 @@ impl Table<'_> {
             }
             Err(why) => (Err(why.to_string()), None),
         };
-        let context = self.reader.llama.config().context;
+        let context = self.engine.config().context;
         Ok((step.clone().answered(tokens, position, context)?, text, decision))
     }
 }

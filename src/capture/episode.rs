@@ -3,8 +3,7 @@
 use schemas::{games, spans, steps, tokens};
 
 use super::prepare::Prepared;
-use super::reader::Captured;
-use crate::lake::Batch;
+use crate::lake::{Batch, Captured};
 
 /// The rows of one game.
 #[derive(Clone, Debug)]
@@ -52,18 +51,7 @@ impl Episode {
         batch.steps.append(self.steps);
         batch.tokens.append(self.tokens);
         batch.spans.append(self.spans);
-        for (layer, rows) in self.captured.features {
-            batch.features.entry(layer).or_default().append(rows);
-        }
-        for (layer, rows) in self.captured.positions {
-            batch.positions.entry(layer).or_default().append(rows);
-        }
-        for (layer, rows) in self.captured.attention {
-            batch.attention.entry(layer).or_default().append(rows);
-        }
-        for (layer, rows) in self.captured.attention_rows {
-            batch.attention_rows.entry(layer).or_default().append(rows);
-        }
+        batch.more.push(self.captured);
     }
 }
 

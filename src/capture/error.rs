@@ -10,6 +10,12 @@ pub enum CaptureError {
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
+    /// The GPU failed.
+    #[error(transparent)]
+    Gpu(#[from] gpu::GpuError),
+    /// The fused kernels of a GPU cannot do something.
+    #[error("the kernels of the GPU do not know {0}")]
+    NotFused(&'static str),
     /// A dictionary cannot encode.
     #[error(transparent)]
     Dictionary(#[from] DictionaryError),
@@ -28,7 +34,8 @@ impl CaptureError {
     /// The exit code that says so.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Device(_) => 4,
+            Self::Device(_) | Self::Gpu(_) => 4,
+            Self::NotFused(_) => 2,
             Self::Dictionary(error) => error.exit_code(),
             Self::Prepare(_) | Self::Tokenizer(_) => 2,
             Self::WriterDied => 3,

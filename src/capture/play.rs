@@ -2,10 +2,10 @@
 
 use schemas::games;
 
+use super::engine::Engine;
 use super::episode::{Episode, failed_step};
 use super::prepare::{Prepared, prepare};
 use super::prompts::first_tokens;
-use super::reader::Reader;
 use super::token_budget::groups;
 use crate::error::Error;
 use crate::game::{Decide, Form, Options, Outcome, Rules, SlotMachine, Stream};
@@ -13,7 +13,7 @@ use crate::tokens::Tokenizer;
 
 /// Plays the games `indices` of `seed` side by side. `None` if `stopped` said so before they were over.
 pub(crate) fn play(
-    reader: &Reader<'_>,
+    engine: &dyn Engine,
     tokenizer: &Tokenizer,
     rules: Rules,
     seed: u64,
@@ -21,7 +21,7 @@ pub(crate) fn play(
     stopped: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Episode>>, Error> {
     let options = first_tokens(tokenizer, Options::BET, Options::STOP)?;
-    let table = Table { reader, tokenizer, options };
+    let table = Table { engine, tokenizer, options };
     let mut seats =
         indices.iter().map(|index| Seat::new(rules, seed, *index)).collect::<Result<Vec<_>, _>>()?;
     loop {
@@ -29,21 +29,30 @@ pub(crate) fn play(
         if ready.is_empty() {
             return Ok(Some(seats.into_iter().map(Seat::leave).collect()));
         }
-        for group in groups(&ready, |(_, step)| step.tokens().len(), reader.settings.batch_tokens) {
+        // A pass is taken in while the next one runs.
+        let mut under_way = None;
+        for group in groups(&ready, |(_, step)| step.tokens().len(), engine.settings().batch_tokens) {
             if stopped() {
                 return Ok(None);
             }
-            match reader.settings.decide {
-                Decide::Choice => table.choose(group, &mut seats)?,
+            match engine.settings().decide {
+                Decide::Choice => {
+                    if let Some((group, pass)) = under_way.replace((group, table.begin(group)?)) {
+                        table.choose(group, pass, &mut seats)?;
+                    }
+                }
                 Decide::Generate => table.answer(group, &mut seats)?,
             }
+        }
+        if let Some((group, pass)) = under_way {
+            table.choose(group, pass, &mut seats)?;
         }
     }
 }
 
 /// Where games are played.
 pub(super) struct Table<'a> {
-    pub(super) reader: &'a Reader<'a>,
+    pub(super) engine: &'a dyn Engine,
     pub(super) tokenizer: &'a Tokenizer,
     /// The ids of the first tokens of the bet and of the stop.
     pub(super) options: [u32; 2],
@@ -66,10 +75,10 @@ impl Table<'_> {
     /// The next prompt of every game that goes on. A game whose prompt cannot run ends in an error.
     fn deal(&self, seats: &mut [Seat]) -> Vec<Dealt> {
         let form = if self.tokenizer.has_template() { Form::Chat } else { Form::Text };
-        let context = self.reader.llama.config().context;
+        let context = self.engine.config().context;
         let mut dealt = Vec::new();
         for (index, seat) in seats.iter_mut().enumerate().filter(|(_, seat)| seat.broken_off.is_none()) {
-            let Some(prompt) = seat.machine.prompt(form, self.reader.settings.decide) else { continue };
+            let Some(prompt) = seat.machine.prompt(form, self.engine.settings().decide) else { continue };
             let place = (seat.machine.key(), seat.episode.game.n_steps);
             match prepare(place, &prompt, self.tokenizer, context) {
                 Ok(step) => dealt.push((index, step)),

@@ -1,9 +1,6 @@
 //! One packed forward pass over steps, and the rows that it leaves.
 
-use std::collections::BTreeMap;
-
 use burn::tensor::{Int, Tensor, TensorData};
-use schemas::{attention, attention_rows, features, positions};
 
 use super::CaptureError;
 use super::attention::KeptPattern;
@@ -13,38 +10,8 @@ use super::readback::{Readback, Received};
 use super::rows::{Features, Pattern};
 use super::settings::Settings;
 use crate::dictionary::{Dictionary, Sparse};
+use crate::lake::Captured;
 use crate::model::{Cache, Llama, Packed};
-
-/// The rows of the partitioned tables, by block.
-#[derive(Clone, Debug, Default)]
-pub struct Captured {
-    /// Rows of `features`.
-    pub features: BTreeMap<i32, features::Rows>,
-    /// Rows of `positions`.
-    pub positions: BTreeMap<i32, positions::Rows>,
-    /// Rows of `attention`.
-    pub attention: BTreeMap<i32, attention::Rows>,
-    /// Rows of `attention_rows`.
-    pub attention_rows: BTreeMap<i32, attention_rows::Rows>,
-}
-
-impl Captured {
-    /// Adds the rows of `other`.
-    pub fn append(&mut self, other: Self) {
-        for (layer, rows) in other.features {
-            self.features.entry(layer).or_default().append(rows);
-        }
-        for (layer, rows) in other.positions {
-            self.positions.entry(layer).or_default().append(rows);
-        }
-        for (layer, rows) in other.attention {
-            self.attention.entry(layer).or_default().append(rows);
-        }
-        for (layer, rows) in other.attention_rows {
-            self.attention_rows.entry(layer).or_default().append(rows);
-        }
-    }
-}
 
 /// What a pass over several steps gives.
 pub struct Reading {
@@ -112,21 +79,22 @@ impl Reader<'_> {
         let mut received = readback.read()?;
         let mut captured = vec![Captured::default(); steps.len()];
         for (layer, width) in widths {
-            let found = receive_features(&mut received, width)?;
+            let found = FoundFeatures::receive(&mut received, width)?;
             let layer = layer as i32;
             for ((step, range), captured) in steps.iter().zip(packed.ranges()).zip(&mut captured) {
                 let features = captured.features.entry(layer).or_default();
                 let positions = captured.positions.entry(layer).or_default();
-                found.push((step.game, step.step), range, features, positions);
+                found.rows().push((step.game, step.step), range, features, positions);
             }
         }
         for (layer, shapes) in patterns {
             let layer = layer as i32;
             for ((step, shape), captured) in steps.iter().zip(shapes).zip(&mut captured) {
-                let pattern = receive_pattern(&mut received, &shape, step.decision)?;
+                let pattern = FoundPattern::receive(&mut received, shape)?;
                 let attention = captured.attention.entry(layer).or_default();
                 let rows = captured.attention_rows.entry(layer).or_default();
-                pattern.push((step.game, step.step), self.settings.attention, attention, rows);
+                let place = (step.game, step.step);
+                pattern.rows(step.decision).push(place, self.settings.attention, attention, rows);
             }
         }
         Ok(captured)
@@ -138,7 +106,7 @@ struct PatternShape {
     heads: usize,
     positions: usize,
     strongest: Option<usize>,
-    whole: Option<()>,
+    whole: bool,
 }
 
 fn ask_sparse(readback: &mut Readback, sparse: Sparse) -> usize {
@@ -153,17 +121,44 @@ fn ask_sparse(readback: &mut Readback, sparse: Sparse) -> usize {
     width
 }
 
-fn receive_features(received: &mut Received, width: usize) -> Result<Features, CaptureError> {
-    Ok(Features {
-        index: received.integers()?,
-        value: received.floats()?,
-        width,
-        l0: received.floats()?,
-        feature_norm: received.floats()?,
-        residual_norm: received.floats()?,
-        reconstruction_error: received.floats()?,
-        kept_share: received.floats()?,
-    })
+/// What a dictionary found, on the host.
+struct FoundFeatures {
+    index: Vec<i32>,
+    width: usize,
+    value: Vec<f32>,
+    l0: Vec<f32>,
+    feature_norm: Vec<f32>,
+    residual_norm: Vec<f32>,
+    reconstruction_error: Vec<f32>,
+    kept_share: Vec<f32>,
+}
+
+impl FoundFeatures {
+    fn receive(received: &mut Received, width: usize) -> Result<Self, CaptureError> {
+        Ok(Self {
+            index: received.integers()?,
+            value: received.floats()?,
+            width,
+            l0: received.floats()?,
+            feature_norm: received.floats()?,
+            residual_norm: received.floats()?,
+            reconstruction_error: received.floats()?,
+            kept_share: received.floats()?,
+        })
+    }
+
+    fn rows(&self) -> Features<'_> {
+        Features {
+            index: &self.index,
+            value: &self.value,
+            width: self.width,
+            l0: &self.l0,
+            feature_norm: &self.feature_norm,
+            residual_norm: &self.residual_norm,
+            reconstruction_error: &self.reconstruction_error,
+            kept_share: &self.kept_share,
+        }
+    }
 }
 
 fn ask_pattern(readback: &mut Readback, kept: KeptPattern) -> PatternShape {
@@ -177,27 +172,47 @@ fn ask_pattern(readback: &mut Readback, kept: KeptPattern) -> PatternShape {
         width
     });
     let whole = kept.whole.map(|whole| readback.floats(whole));
-    PatternShape { heads, positions, strongest, whole }
+    PatternShape { heads, positions, strongest, whole: whole.is_some() }
 }
 
-fn receive_pattern(
-    received: &mut Received,
-    shape: &PatternShape,
-    decision: usize,
-) -> Result<Pattern, CaptureError> {
-    Ok(Pattern {
-        heads: shape.heads,
-        positions: shape.positions,
-        decision,
-        decision_row: received.floats()?,
-        entropy: received.floats()?,
-        strongest: match shape.strongest {
-            Some(width) => Some((received.floats()?, received.integers()?, width)),
-            None => None,
-        },
-        whole: match shape.whole {
-            Some(()) => Some(received.floats()?),
-            None => None,
-        },
-    })
+/// What is kept of a pattern, on the host.
+struct FoundPattern {
+    shape: PatternShape,
+    decision_row: Vec<f32>,
+    entropy: Vec<f32>,
+    strongest: Option<(Vec<f32>, Vec<i32>, usize)>,
+    whole: Option<Vec<f32>>,
+}
+
+impl FoundPattern {
+    fn receive(received: &mut Received, shape: PatternShape) -> Result<Self, CaptureError> {
+        Ok(Self {
+            decision_row: received.floats()?,
+            entropy: received.floats()?,
+            strongest: match shape.strongest {
+                Some(width) => Some((received.floats()?, received.integers()?, width)),
+                None => None,
+            },
+            whole: if shape.whole { Some(received.floats()?) } else { None },
+            shape,
+        })
+    }
+
+    fn rows(&self, decision: usize) -> Pattern<'_> {
+        let PatternShape { heads, positions, .. } = self.shape;
+        Pattern {
+            heads,
+            positions,
+            decision,
+            decision_row: &self.decision_row,
+            strongest: self
+                .strongest
+                .as_ref()
+                .map(|(weights, keys, width)| (weights.as_slice(), keys.as_slice(), *width)),
+            whole: self.whole.as_deref(),
+            entropy: &self.entropy,
+            first: 0,
+            stride: positions,
+        }
+    }
 }

@@ -7,23 +7,26 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
+use super::device::Machine;
 use super::options::Options;
 use super::run_rows::{Described, Facts, describe};
 use super::verify::judge;
-use super::{Ending, device, dictionaries, ui};
-use crate::capture::{AttentionKept, Prepared, Progress, Reader, Run, Settings, Source, Summary, collect};
+use super::{Ending, dictionaries, ui};
+use crate::capture::{
+    AttentionKept, Engine, Fused, Prepared, Progress, Reader, Run, Settings, Source, Summary, collect,
+};
 use crate::dictionary::{Dictionary, Keep, Measured};
 use crate::error::{Error, UsageError};
 use crate::game::{BetType, Components, Decide, PromptGame, Rules, read_prompts, slot_machine_key};
 use crate::lake::Lake;
-use crate::model::{self, Dtype, Opened};
+use crate::model::{self, Dtype, Model, Opened};
 
 /// Everything asked for, checked as far as it can be without opening a model.
 pub(super) struct Plan {
     pub(super) options: Options,
     pub(super) lake: PathBuf,
     pub(super) model: String,
-    pub(super) device: Device,
+    pub(super) machine: Machine,
     pub(super) dtype: Dtype,
     pub(super) seed: u64,
     pub(super) keep: Keep,
@@ -44,9 +47,33 @@ pub(super) enum Games {
 pub(super) fn run(options: Options) -> Result<Ending, Error> {
     let started = Instant::now();
     let plan = Plan::resolve(options.with_file()?)?;
-    let opened = model::open(&plan.model, &plan.device, plan.dtype)?;
-    let dictionaries = plan.open_dictionaries(&opened)?;
-    let settings = plan.settings(plan.layers(&opened, &dictionaries)?);
+    match &plan.machine {
+        Machine::Plain(device) => {
+            let opened = model::open(&plan.model, device, plan.dtype)?;
+            let dictionaries = plan.open_dictionaries(&opened, device)?;
+            let settings = plan.settings(plan.layers(&opened, &dictionaries)?);
+            let reader = Reader { llama: &opened.llama, dictionaries: &dictionaries, settings: &settings };
+            go(&plan, &opened, &reader, &dictionaries, started)
+        }
+        Machine::Fused(number) => {
+            let opened = model::open_fused(&plan.model, *number, plan.dtype)?;
+            let dictionaries = plan.open_dictionaries(&opened, &Device::flex())?;
+            let settings = plan.settings(plan.layers(&opened, &dictionaries)?);
+            let fused = Fused::new(&opened.llama, &dictionaries, &settings)?;
+            go(&plan, &opened, &fused, &dictionaries, started)
+        }
+    }
+}
+
+/// Plays or runs what the plan asks for by `engine`.
+fn go<M: Model>(
+    plan: &Plan,
+    opened: &Opened<M>,
+    engine: &dyn Engine,
+    dictionaries: &[Dictionary],
+    started: Instant,
+) -> Result<Ending, Error> {
+    let settings = engine.settings();
     let source = plan.source()?;
     let total = source.n_games();
     if total == 0 {
@@ -55,30 +82,28 @@ pub(super) fn run(options: Options) -> Result<Ending, Error> {
     }
     let context = opened.llama.config().context;
     let first = source.first_steps(&opened.tokenizer, settings.decide, context, settings.batch_tokens);
-    let measured = plan.verify(&opened, &dictionaries, &first)?;
-    let facts =
-        Facts { settings: &settings, dictionaries: &dictionaries, measured: &measured, first: &first };
-    let Described { run: row, dictionaries: rows } = describe(&plan, &opened, &facts, source.first_key()?);
+    let measured = plan.verify(opened, engine, dictionaries, &first)?;
+    let facts = Facts { settings, dictionaries, measured: &measured, first: &first };
+    let Described { run: row, dictionaries: rows } = describe(plan, opened, &facts, source.first_key()?);
     // Only now, so that a request that is refused leaves nothing behind.
     let mut lake = Lake::create_or_open(&plan.lake)?;
     lake.check_compatible(&row, &rows)?;
-    let reader = Reader { llama: &opened.llama, dictionaries: &dictionaries, settings: &settings };
     let stop = stop_on_interrupt();
     let run = Run {
         tokenizer: &opened.tokenizer,
         row,
         dictionaries: rows,
-        commit_games: plan.options.commit_games.unwrap_or(10).max(1),
+        commit_games: plan.options.commit_games.unwrap_or(plan.machine.usual_commit()).max(1),
         stop: &stop,
     };
     let bar = ui::progress(total as u64, "games");
-    let summary = collect(&reader, run, source, &mut lake, |progress: Progress| {
+    let summary = collect(engine, run, source, &mut lake, |progress: Progress| {
         bar.set_message(format!("{} steps, {} tokens", progress.steps, progress.tokens));
         bar.inc(progress.games);
     });
     bar.finish_and_clear();
     let summary = summary?;
-    report(&summary, &plan, started);
+    report(&summary, plan, started);
     Ok(match summary {
         Summary { interrupted: true, .. } => Ending::Interrupted,
         Summary { failed_steps: 1.., .. } => Ending::StepsFailed,
@@ -89,43 +114,52 @@ pub(super) fn run(options: Options) -> Result<Ending, Error> {
 impl Plan {
     fn resolve(options: Options) -> Result<Self, Error> {
         let lake = options.lake.clone().ok_or(UsageError::Missing("lake"))?;
-        let device = device::device(options.device.as_deref().unwrap_or("auto"))?;
-        let dtype = match &options.dtype {
-            Some(word) => parse("dtype", word, "f32, bf16 or f16")?,
-            None if device::is_gpu(&device) => Dtype::Bf16,
-            None => Dtype::F32,
+        let keep = match options.top_k.as_deref() {
+            Some("all") => Keep::All,
+            Some(word) => Keep::Top(parse_positive("top-k", word, "a number above 0, or `all`")?),
+            None => Keep::Top(64),
         };
+        let attention = match &options.attention {
+            Some(word) => parse("attention", word, "`decision`, `top:K` or `full`")?,
+            None => AttentionKept::Top(8),
+        };
+        let decide = match &options.decide {
+            Some(word) => parse("decide", word, "`choice` or `generate`")?,
+            None => Decide::Choice,
+        };
+        let dtype = options.dtype.as_deref().map(|word| parse("dtype", word, "f32, bf16 or f16"));
+        let dtype = dtype.transpose()?;
+        let can_be_fused = dtype != Some(Dtype::F32)
+            && keep != Keep::All
+            && attention != AttentionKept::Full
+            && (decide == Decide::Choice || options.prompts.is_some());
+        let machine = Machine::of(options.device.as_deref().unwrap_or("auto"), can_be_fused)?;
+        let usual = if machine.is_gpu() { Dtype::Bf16 } else { Dtype::F32 };
         Ok(Self {
             lake,
             model: options
                 .model
                 .clone()
                 .unwrap_or_else(|| model::default_model().to_string_lossy().into_owned()),
-            device,
-            dtype,
+            machine,
+            dtype: dtype.unwrap_or(usual),
             seed: options.seed.unwrap_or(0),
-            keep: match options.top_k.as_deref() {
-                Some("all") => Keep::All,
-                Some(word) => Keep::Top(parse_positive("top-k", word, "a number above 0, or `all`")?),
-                None => Keep::Top(64),
-            },
-            attention: match &options.attention {
-                Some(word) => parse("attention", word, "`decision`, `top:K` or `full`")?,
-                None => AttentionKept::Top(8),
-            },
-            decide: match &options.decide {
-                Some(word) => parse("decide", word, "`choice` or `generate`")?,
-                None => Decide::Choice,
-            },
+            keep,
+            attention,
+            decide,
             games: games(&options)?,
             options,
         })
     }
 
-    fn open_dictionaries(&self, opened: &Opened) -> Result<Vec<Dictionary>, Error> {
+    fn open_dictionaries<M: Model>(
+        &self,
+        opened: &Opened<M>,
+        device: &Device,
+    ) -> Result<Vec<Dictionary>, Error> {
         match self.options.dictionary.as_slice() {
             [none] if none == "none" => Ok(Vec::new()),
-            places => dictionaries::open(opened, places, &self.options.layers, &self.device),
+            places => dictionaries::open(opened, places, &self.options.layers, device),
         }
     }
 
@@ -134,7 +168,11 @@ impl Plan {
     }
 
     /// The captured blocks: those asked for, or those of the dictionaries.
-    fn layers(&self, opened: &Opened, dictionaries: &[Dictionary]) -> Result<Vec<usize>, UsageError> {
+    fn layers<M: Model>(
+        &self,
+        opened: &Opened<M>,
+        dictionaries: &[Dictionary],
+    ) -> Result<Vec<usize>, UsageError> {
         let have: Vec<usize> = dictionaries.iter().map(|dictionary| dictionary.hook.layer).collect();
         let mut layers =
             if self.options.layers.is_empty() { have.clone() } else { self.options.layers.clone() };
@@ -153,7 +191,7 @@ impl Plan {
     }
 
     fn settings(&self, layers: Vec<usize>) -> Settings {
-        let batch_tokens = if device::is_gpu(&self.device) { 8192 } else { 2048 };
+        let batch_tokens = if self.machine.is_gpu() { 16_384 } else { 2048 };
         Settings {
             layers,
             keep: self.keep,
@@ -192,14 +230,15 @@ impl Plan {
     }
 
     /// Refuses an implausible dictionary, or says that it is used all the same.
-    fn verify(
+    fn verify<M: Model>(
         &self,
-        opened: &Opened,
+        opened: &Opened<M>,
+        engine: &dyn Engine,
         dictionaries: &[Dictionary],
         first: &[Prepared],
     ) -> Result<Vec<(Measured, bool)>, Error> {
         let mut measured = Vec::new();
-        for verdict in judge(opened, dictionaries, first)? {
+        for verdict in judge(opened, engine, dictionaries, first)? {
             let verified = verdict.plausible.is_ok();
             if let Err(error) = verdict.plausible {
                 if !self.options.allow_unverified_dictionary {

@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::capture::{Drawing, PrepareError, Prepared, generate, prepare};
 use crate::error::{Error, UsageError};
 use crate::game::{BetType, Body, Components, Decide, Decision, Form, Prompt, Rules, SlotMachine, Stream};
-use crate::model::Opened;
+use crate::model::{Model, Opened};
+use crate::tokens::Tokenizer;
 
 /// Tokens of a piece of text.
 const WINDOW: usize = 256;
@@ -18,14 +19,15 @@ const BET_PROBABILITY: f64 = 0.9;
 
 /// Games played at random, over every subset of the components and both types of bets.
 pub(super) struct GamePrompts<'a> {
-    opened: &'a Opened,
+    tokenizer: &'a Tokenizer,
+    context: usize,
     seed: u64,
     next: u64,
 }
 
 /// The games of `seed`, one after the other.
-pub(super) fn game_prompts(opened: &Opened, seed: u64) -> GamePrompts<'_> {
-    GamePrompts { opened, seed, next: 0 }
+pub(super) fn game_prompts<M: Model>(opened: &Opened<M>, seed: u64) -> GamePrompts<'_> {
+    GamePrompts { tokenizer: &opened.tokenizer, context: opened.llama.config().context, seed, next: 0 }
 }
 
 impl GamePrompts<'_> {
@@ -37,9 +39,9 @@ impl GamePrompts<'_> {
         let mut machine = SlotMachine::new(Rules { bet_type, components }, self.seed, self.next)?;
         let mut draws = Stream::sampling(self.seed, machine.key());
         self.next += 1;
-        let tokenizer = &self.opened.tokenizer;
+        let tokenizer = self.tokenizer;
         let form = if tokenizer.has_template() { Form::Chat } else { Form::Text };
-        let context = self.opened.llama.config().context;
+        let context = self.context;
         let mut steps = Vec::new();
         while let (Some(prompt), Some(options)) = (machine.prompt(form, Decide::Choice), machine.options()) {
             steps.push(prepare((machine.key(), steps.len() as i32), &prompt, tokenizer, context)?);

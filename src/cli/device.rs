@@ -20,13 +20,60 @@ pub(super) fn device(word: &str) -> Result<Device, UsageError> {
     }
 }
 
+/// What a run computes on.
+#[derive(Clone)]
+pub(super) enum Machine {
+    /// In tensor operations on a device.
+    Plain(Device),
+    /// By the fused kernels of the GPU with that number.
+    Fused(usize),
+}
+
+impl Machine {
+    /// What `word` names, as for [`device`]; on a GPU the fused kernels, if they can do what is asked for.
+    pub(super) fn of(word: &str, can_be_fused: bool) -> Result<Self, UsageError> {
+        let number = match word {
+            "auto" => Some(0),
+            _ => word.strip_prefix("cuda:").and_then(|number| number.parse::<usize>().ok()),
+        };
+        match number {
+            Some(number) if can_be_fused && number < gpu::count() => Ok(Self::Fused(number)),
+            _ => device(word).map(Self::Plain),
+        }
+    }
+
+    /// Whether it is a GPU.
+    pub(super) fn is_gpu(&self) -> bool {
+        match self {
+            Self::Plain(device) => is_gpu(device),
+            Self::Fused(_) => true,
+        }
+    }
+
+    /// Games of a commit unless said otherwise: so many that a GPU does not wait for what every commit takes anew.
+    pub(super) const fn usual_commit(&self) -> usize {
+        match self {
+            Self::Plain(_) => 10,
+            Self::Fused(_) => 500,
+        }
+    }
+
+    /// How the lake names it: `cpu` or `cuda:N`.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Plain(device) => name(device),
+            Self::Fused(number) => format!("cuda:{number}"),
+        }
+    }
+}
+
 /// Whether a device is a GPU.
-pub(super) fn is_gpu(device: &Device) -> bool {
+fn is_gpu(device: &Device) -> bool {
     *device != Device::flex()
 }
 
 /// How the lake names a device: `cpu` or `cuda:N`.
-pub(super) fn name(device: &Device) -> String {
+fn name(device: &Device) -> String {
     match gpus().iter().position(|gpu| gpu == device) {
         Some(index) => format!("cuda:{index}"),
         None => "cpu".to_owned(),

@@ -7,12 +7,12 @@ use burn::tensor::Device;
 use super::demo;
 use crate::dictionary::{Dictionary, find};
 use crate::error::{Error, UsageError};
-use crate::model::{Located, Opened, locate};
+use crate::model::{Located, Model, Opened, locate};
 
 /// Opens the dictionaries at `places`, or the demo dictionaries where none is named; those of `layers` alone,
 /// if any layer is named. Sorted by hook.
-pub(super) fn open(
-    opened: &Opened,
+pub(super) fn open<M: Model>(
+    opened: &Opened<M>,
     places: &[String],
     layers: &[usize],
     device: &Device,

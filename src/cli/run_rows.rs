@@ -7,7 +7,7 @@ use super::collect::{Games, Plan};
 use super::options::name_of;
 use crate::capture::{Prepared, Settings};
 use crate::dictionary::{Dictionary, Keep, Measured};
-use crate::model::Opened;
+use crate::model::{Model, Opened};
 
 /// The rows that describe a run.
 pub(super) struct Described {
@@ -25,7 +25,12 @@ pub(super) struct Facts<'a> {
 }
 
 /// Describes a run whose first game has the key `first_game`.
-pub(super) fn describe(plan: &Plan, opened: &Opened, facts: &Facts<'_>, first_game: i64) -> Described {
+pub(super) fn describe<M: Model>(
+    plan: &Plan,
+    opened: &Opened<M>,
+    facts: &Facts<'_>,
+    first_game: i64,
+) -> Described {
     let settings = facts.settings;
     let config = opened.llama.config();
     let mut run = runs::Row {
@@ -45,7 +50,7 @@ pub(super) fn describe(plan: &Plan, opened: &Opened, facts: &Facts<'_>, first_ga
             Keep::All => None,
         },
         attention: settings.attention.to_string(),
-        device: super::device::name(&plan.device),
+        device: plan.machine.name(),
         dtype: plan.dtype.to_string(),
         seed: plan.seed as i64,
         source: match &plan.games {

@@ -1,10 +1,10 @@
 //! Whether dictionaries belong to the model, before anything is recorded with them.
 
 use super::corpus::game_prompts;
-use crate::capture::{Prepared, verify};
+use crate::capture::{Engine, Prepared};
 use crate::dictionary::{Dictionary, DictionaryError, Measured};
 use crate::error::Error;
-use crate::model::Opened;
+use crate::model::{Model, Opened};
 
 /// Games whose last prompts a dictionary is held to its own record on.
 const REFERENCE_GAMES: usize = 8;
@@ -22,15 +22,16 @@ pub(super) struct Verdict {
 
 /// Judges every dictionary. One that records what it does to game prompts is held to that on game prompts,
 /// since other text makes other features fire; any other one is judged on the run's own first prompts.
-pub(super) fn judge(
-    opened: &Opened,
+pub(super) fn judge<M: Model>(
+    opened: &Opened<M>,
+    engine: &dyn Engine,
     dictionaries: &[Dictionary],
     first: &[Prepared],
 ) -> Result<Vec<Verdict>, Error> {
     let recorded = |dictionary: &Dictionary| dictionary.provenance.expected.explained_variance.is_some();
-    let measured = verify(&opened.llama, dictionaries, first)?;
+    let measured = engine.measure(first)?;
     let reference = if dictionaries.iter().any(recorded) {
-        verify(&opened.llama, dictionaries, &reference_steps(opened)?)?
+        engine.measure(&reference_steps(opened)?)?
     } else {
         measured.clone()
     };
@@ -44,7 +45,7 @@ pub(super) fn judge(
 }
 
 /// The last prompts of some games played at random.
-pub(super) fn reference_steps(opened: &Opened) -> Result<Vec<Prepared>, Error> {
+pub(super) fn reference_steps<M: Model>(opened: &Opened<M>) -> Result<Vec<Prepared>, Error> {
     let mut games = game_prompts(opened, REFERENCE_SEED);
     let mut steps = Vec::new();
     for _ in 0..REFERENCE_GAMES {

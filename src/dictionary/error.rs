@@ -8,6 +8,17 @@ use crate::model::{Hook, UnknownHook};
 /// Why a dictionary could not be read, trained or trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum DictionaryError {
+    /// The fused kernels of a GPU do not know something about it.
+    #[error("{origin}: the kernels of the GPU do not know {what}")]
+    NotFused {
+        /// Where it came from.
+        origin: String,
+        /// What.
+        what: &'static str,
+    },
+    /// The GPU refused.
+    #[error(transparent)]
+    Gpu(#[from] gpu::GpuError),
     /// A file or folder could not be read.
     #[error("{} cannot be read", path.display())]
     Unreadable {
@@ -230,6 +241,7 @@ impl DictionaryError {
             Self::WrongWidth { .. } | Self::NoSuchLayer { .. } => {
                 "give a dictionary that was trained on this model"
             }
+            Self::NotFused { .. } | Self::Gpu(_) => "use --device cpu",
             Self::Twice { .. } => "give one dictionary for each place",
             Self::Implausible { why, .. } => why.usual_cause(),
             Self::TooFewRows { .. } => "give more games or more text",
@@ -245,7 +257,7 @@ impl DictionaryError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Unwritable { .. } => 3,
-            Self::Device { .. } => 4,
+            Self::Device { .. } | Self::Gpu(_) => 4,
             _ => 2,
         }
     }

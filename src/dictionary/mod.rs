@@ -13,9 +13,11 @@ mod canonical;
 mod coupling;
 mod encode;
 mod error;
+mod figures;
 mod format;
 mod gate;
 mod llama_scope;
+mod on_gpu;
 mod outliers;
 mod saelens;
 mod saelens_config;
@@ -27,6 +29,7 @@ mod train;
 
 pub use canonical::{Activation, Dictionary, Expected, Input, Provenance};
 pub use error::DictionaryError;
+pub use figures::Encoded;
 pub use format::{Format, Found, find, open};
 pub use gate::{
     EXPLAINED_VARIANCE_SLACK, Gauge, Implausible, L0_FACTOR, MAX_L0_SHARE, MIN_EXPLAINED_VARIANCE, MIN_L0,

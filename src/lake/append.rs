@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::PathBuf;
 
+use arrow::array::RecordBatch;
 use rayon::prelude::*;
 use schemas::{Table, dictionaries};
 
@@ -142,7 +143,7 @@ impl Lake {
         let has_dictionary = |layer: &i32| {
             known.contains(layer) || batch.dictionaries.iter().any(|dictionary| dictionary.layer == *layer)
         };
-        match batch.features.keys().find(|layer| !has_dictionary(layer)) {
+        match batch.feature_layers().iter().find(|layer| !has_dictionary(layer)) {
             Some(layer) => Err(BatchError::NoDictionary { layer: *layer }.into()),
             None => Ok(run),
         }
@@ -173,15 +174,28 @@ impl Lake {
         run: &str,
         blocks: &BTreeMap<i64, i32>,
     ) -> Result<Vec<Part>, LakeError> {
-        let mut parts: Vec<(Part, Frame)> = Vec::new();
+        let mut files: Vec<(Part, Vec<RecordBatch>)> = Vec::new();
         for frame in frames {
             let name = frame.table.name;
             let split =
                 frame.split(blocks).map_err(|error| LakeError::parquet(name.as_ref(), error.into()))?;
-            parts.extend(split.into_iter().map(|frame| (self.part(&frame, run, blocks), frame)));
+            for frame in split {
+                let same = |part: &Part| part.table.name == name && part.folders == frame.folders;
+                match files.iter_mut().find(|(part, _)| same(part)) {
+                    Some((part, rows)) => {
+                        part.rows += frame.rows.num_rows();
+                        rows.push(frame.rows);
+                    }
+                    None => files.push((self.part(&frame, run, blocks), vec![frame.rows])),
+                }
+            }
         }
-        parts.par_iter().try_for_each(|(part, frame)| file::write(part.table, &frame.rows, &part.staged))?;
-        Ok(parts.into_iter().map(|(part, _)| part).collect())
+        // The rows go where they were written: to give back gigabytes takes a while too.
+        let write = |(part, rows): (Part, Vec<RecordBatch>)| {
+            file::write(part.table, &rows, &part.staged)?;
+            Ok(part)
+        };
+        files.into_par_iter().map(write).collect()
     }
 
     /// Where a frame goes. The games in its name are those of the batch in its block, with or without rows

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
+use rayon::prelude::*;
 use schemas::{
     Table, Uneven, Values, attention, attention_rows, dictionaries, features, games, positions, runs, spans,
     steps, tokens,
@@ -36,9 +37,64 @@ pub struct Batch {
     pub attention: BTreeMap<i32, attention::Rows>,
     /// What the attention weights of a row leave out, by layer.
     pub attention_rows: BTreeMap<i32, attention_rows::Rows>,
+    /// More of the last four, of other games, in as many parts as they come in: they are large, and are not copied
+    /// together.
+    pub more: Vec<Captured>,
 }
 
+/// Rows of the tables that are partitioned, by layer.
+#[derive(Clone, Debug, Default)]
+pub struct Captured {
+    /// Rows of `features`.
+    pub features: BTreeMap<i32, features::Rows>,
+    /// Rows of `positions`.
+    pub positions: BTreeMap<i32, positions::Rows>,
+    /// Rows of `attention`.
+    pub attention: BTreeMap<i32, attention::Rows>,
+    /// Rows of `attention_rows`.
+    pub attention_rows: BTreeMap<i32, attention_rows::Rows>,
+}
+
+impl Captured {
+    /// Adds the rows of `other`.
+    pub fn append(&mut self, other: Self) {
+        for (layer, rows) in other.features {
+            self.features.entry(layer).or_default().append(rows);
+        }
+        for (layer, rows) in other.positions {
+            self.positions.entry(layer).or_default().append(rows);
+        }
+        for (layer, rows) in other.attention {
+            self.attention.entry(layer).or_default().append(rows);
+        }
+        for (layer, rows) in other.attention_rows {
+            self.attention_rows.entry(layer).or_default().append(rows);
+        }
+    }
+
+    /// The columns of each table and layer.
+    fn into_columns(self) -> Vec<(&'static Table, Option<i32>, Columns)> {
+        let mut tables: Vec<(&'static Table, Option<i32>, Columns)> = Vec::new();
+        for (layer, rows) in self.features {
+            tables.push((&features::TABLE, Some(layer), rows.try_into_values()));
+        }
+        for (layer, rows) in self.positions {
+            tables.push((&positions::TABLE, Some(layer), rows.try_into_values()));
+        }
+        for (layer, rows) in self.attention {
+            tables.push((&attention::TABLE, Some(layer), rows.try_into_values()));
+        }
+        for (layer, rows) in self.attention_rows {
+            tables.push((&attention_rows::TABLE, Some(layer), rows.try_into_values()));
+        }
+        tables
+    }
+}
+
+type Columns = Result<Vec<Values>, Uneven>;
+
 /// Rows of one table, sorted, that go into one file.
+#[derive(Clone)]
 pub(crate) struct Frame {
     pub(crate) table: &'static Table,
     pub(crate) folders: Folders,
@@ -46,33 +102,61 @@ pub(crate) struct Frame {
 }
 
 impl Batch {
-    /// The rows of every table in the order of [`schemas::ALL`], sorted, each layer for itself.
+    /// The layers that have features.
+    pub(crate) fn feature_layers(&self) -> BTreeSet<i32> {
+        let more = self.more.iter().flat_map(|more| more.features.keys());
+        self.features.keys().chain(more).copied().collect()
+    }
+
+    /// The rows of every table in the order of [`schemas::ALL`], sorted, each layer for itself. The rows of a table and
+    /// a layer may be in several frames, one after the other.
     pub(crate) fn into_frames(self) -> Result<Vec<Frame>, LakeError> {
         let runs: runs::Rows = self.run.into_iter().collect();
         let dictionaries: dictionaries::Rows = self.dictionaries.into_iter().collect();
-        let mut frames = vec![
-            frame(&runs::TABLE, None, runs.try_into_values())?,
-            frame(&dictionaries::TABLE, None, dictionaries.try_into_values())?,
+        let first = Captured {
+            features: self.features,
+            positions: self.positions,
+            attention: self.attention,
+            attention_rows: self.attention_rows,
+        };
+        let mut tables: Vec<(&'static Table, Option<i32>, Columns)> = vec![
+            (&runs::TABLE, None, runs.try_into_values()),
+            (&dictionaries::TABLE, None, dictionaries.try_into_values()),
         ];
-        for (layer, rows) in self.features {
-            frames.push(frame(&features::TABLE, Some(layer), rows.try_into_values())?);
-        }
-        for (layer, rows) in self.positions {
-            frames.push(frame(&positions::TABLE, Some(layer), rows.try_into_values())?);
-        }
-        for (layer, rows) in self.attention {
-            frames.push(frame(&attention::TABLE, Some(layer), rows.try_into_values())?);
-        }
-        for (layer, rows) in self.attention_rows {
-            frames.push(frame(&attention_rows::TABLE, Some(layer), rows.try_into_values())?);
-        }
-        frames.push(frame(&tokens::TABLE, None, self.tokens.try_into_values())?);
-        frames.push(frame(&spans::TABLE, None, self.spans.try_into_values())?);
-        frames.push(frame(&steps::TABLE, None, self.steps.try_into_values())?);
-        frames.push(frame(&games::TABLE, None, self.games.try_into_values())?);
+        tables.extend(std::iter::once(first).chain(self.more).flat_map(Captured::into_columns));
+        tables.push((&tokens::TABLE, None, self.tokens.try_into_values()));
+        tables.push((&spans::TABLE, None, self.spans.try_into_values()));
+        tables.push((&steps::TABLE, None, self.steps.try_into_values()));
+        tables.push((&games::TABLE, None, self.games.try_into_values()));
+        let made = tables.into_par_iter().map(|(table, layer, values)| frame(table, layer, values));
+        let mut frames: Vec<Frame> = made.collect::<Result<_, _>>()?;
         frames.retain(|frame| frame.rows.num_rows() > 0);
-        Ok(frames)
+        in_order(frames)
     }
+}
+
+/// The frames in the order of [`schemas::ALL`] and of layers, those of one table and layer so that no row comes before
+/// one of a frame before; frames whose rows lie between each other's become one.
+fn in_order(mut frames: Vec<Frame>) -> Result<Vec<Frame>, LakeError> {
+    let place = |frame: &Frame| {
+        let table = schemas::ALL.iter().position(|table| table.name == frame.table.name);
+        (table, frame.folders.layer)
+    };
+    frames.sort_by_key(place);
+    let mut ordered = Vec::new();
+    for same in frames.chunk_by_mut(|one, next| place(one) == place(next)) {
+        let table = same[0].table;
+        same.sort_by(|one, next| order::of_first_rows(table, &one.rows, &next.rows));
+        let apart = same.windows(2).all(|pair| order::is_before(table, &pair[0].rows, &pair[1].rows));
+        if apart {
+            ordered.extend(same.iter().map(Frame::clone));
+        } else {
+            let rows = concat_batches(&columns::schema(table), same.iter().map(|frame| &frame.rows))
+                .map_err(|error| LakeError::parquet(table.name.as_ref(), error.into()))?;
+            ordered.push(sorted_frame(table, same[0].folders.layer, rows)?);
+        }
+    }
+    Ok(ordered)
 }
 
 impl Frame {
@@ -86,14 +170,18 @@ impl Frame {
         let Some(games) = self.games().filter(|_| !self.table.partition.is_empty()) else {
             return Ok(vec![self]);
         };
-        let of_row: Vec<Option<i32>> = games.values().iter().map(|game| blocks.get(game).copied()).collect();
-        let distinct: BTreeSet<Option<i32>> = of_row.iter().copied().collect();
+        // The rows of a game are together, so that each is looked up once.
+        let games = games.values().chunk_by(|one, next| one == next);
+        let runs: Vec<(Option<i32>, usize)> =
+            games.map(|rows| (blocks.get(&rows[0]).copied(), rows.len())).collect();
+        let distinct: BTreeSet<Option<i32>> = runs.iter().map(|(block, _)| *block).collect();
         let part = |block: Option<i32>| -> Result<Self, ArrowError> {
             let folders = Folders { game_block: block, ..self.folders };
             let rows = if distinct.len() == 1 {
                 self.rows.clone()
             } else {
-                let mask: BooleanArray = of_row.iter().map(|of_row| Some(*of_row == block)).collect();
+                let of_run = |(of_run, rows): &(_, usize)| std::iter::repeat_n(Some(*of_run == block), *rows);
+                let mask: BooleanArray = runs.iter().flat_map(of_run).collect();
                 filter_record_batch(&self.rows, &mask)?
             };
             Ok(Self { table: self.table, folders, rows })
@@ -102,17 +190,22 @@ impl Frame {
     }
 }
 
-fn frame(
-    table: &'static Table,
-    layer: Option<i32>,
-    values: Result<Vec<Values>, Uneven>,
-) -> Result<Frame, LakeError> {
+fn frame(table: &'static Table, layer: Option<i32>, values: Columns) -> Result<Frame, LakeError> {
     let values = values.map_err(BatchError::from)?;
     let rows = columns::to_arrow(table, values)
-        .and_then(|rows| order::sorted(table, &rows))
         .map_err(|error| LakeError::parquet(table.name.as_ref(), error.into()))?;
+    sorted_frame(table, layer, rows)
+}
+
+fn sorted_frame(table: &'static Table, layer: Option<i32>, rows: RecordBatch) -> Result<Frame, LakeError> {
+    let folders = Folders { game_block: None, layer };
+    if order::is_strict(table, &rows) {
+        return Ok(Frame { table, folders, rows });
+    }
+    let rows =
+        order::sorted(table, &rows).map_err(|error| LakeError::parquet(table.name.as_ref(), error.into()))?;
     if let Some(row) = order::repeated(table, &rows) {
         return Err(BatchError::Twice { table: table.name, key: order::name(table, &rows, row) }.into());
     }
-    Ok(Frame { table, folders: Folders { game_block: None, layer }, rows })
+    Ok(Frame { table, folders, rows })
 }

@@ -6,13 +6,16 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowWriter, ArrowWriterOptions, compute_leaves,
+};
 use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
+use rayon::prelude::*;
 use schemas::{Encoding, Table, Values};
 
 use super::{LakeError, columns};
@@ -28,21 +31,75 @@ pub const ROWS_PER_PAGE: usize = 8_192;
 const ZSTD_LEVEL: i32 = 3;
 
 /// Writes sorted rows to a new file and waits until the disk has them.
-pub(crate) fn write(table: &Table, rows: &RecordBatch, path: &Path) -> Result<(), LakeError> {
+pub(crate) fn write(table: &Table, rows: &[RecordBatch], path: &Path) -> Result<(), LakeError> {
     let file = File::create(path).map_err(|error| LakeError::io(path, error))?;
     let synced = file.try_clone().map_err(|error| LakeError::io(path, error))?;
     encode(table, rows, file).map_err(|error| LakeError::parquet(path, error))?;
     synced.sync_all().map_err(|error| LakeError::io(path, error))
 }
 
-fn encode(table: &Table, rows: &RecordBatch, file: File) -> Result<(), ParquetError> {
+/// Row groups are encoded several at a time, and the columns of each too.
+fn encode(table: &Table, rows: &[RecordBatch], file: File) -> Result<(), ParquetError> {
     // The Arrow schema would repeat what the Parquet schema says.
     let options =
         ArrowWriterOptions::new().with_properties(properties(table)?).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(file, columns::schema(table), options)?;
-    writer.write(rows)?;
+    let writer = ArrowWriter::try_new_with_options(file, columns::schema(table), options)?;
+    let (mut writer, factory) = writer.into_serialized_writer()?;
+    let groups: Vec<(usize, Vec<RecordBatch>)> = groups(rows).into_iter().enumerate().collect();
+    for several in groups.chunks(rayon::current_num_threads()) {
+        let encoded: Vec<Vec<ArrowColumnChunk>> = several
+            .par_iter()
+            .map(|(number, rows)| encode_group(rows, factory.create_column_writers(*number)?))
+            .collect::<Result<_, _>>()?;
+        for columns in encoded {
+            let mut group = writer.next_row_group()?;
+            for column in columns {
+                column.append_to_row_group(&mut group)?;
+            }
+            group.close()?;
+        }
+    }
     writer.close()?;
     Ok(())
+}
+
+/// The rows, cut where a row group is full.
+fn groups(rows: &[RecordBatch]) -> Vec<Vec<RecordBatch>> {
+    let (mut groups, mut room) = (Vec::<Vec<RecordBatch>>::new(), 0);
+    for batch in rows {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            if room == 0 {
+                groups.push(Vec::new());
+                room = ROWS_PER_GROUP;
+            }
+            let count = room.min(batch.num_rows() - start);
+            if let Some(group) = groups.last_mut() {
+                group.push(batch.slice(start, count));
+            }
+            (start, room) = (start + count, room - count);
+        }
+    }
+    groups
+}
+
+fn encode_group(
+    rows: &[RecordBatch],
+    writers: Vec<ArrowColumnWriter>,
+) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+    writers
+        .into_par_iter()
+        .enumerate()
+        .map(|(column, mut writer)| {
+            for batch in rows {
+                // No column is nested, so that each has one leaf.
+                for leaf in compute_leaves(batch.schema_ref().field(column), batch.column(column))? {
+                    writer.write(&leaf)?;
+                }
+            }
+            writer.close()
+        })
+        .collect()
 }
 
 fn properties(table: &Table) -> Result<WriterProperties, ParquetError> {

@@ -33,7 +33,7 @@ mod statistics;
 mod validate;
 
 pub use append::{Receipt, Stage};
-pub use batch::Batch;
+pub use batch::{Batch, Captured};
 pub use error::{BatchError, LakeError};
 pub use file::{ROWS_PER_GROUP, ROWS_PER_PAGE};
 pub use info::{Info, TableInfo};

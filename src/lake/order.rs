@@ -5,28 +5,41 @@ use std::cmp::Ordering;
 use arrow::array::{Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::take_record_batch;
 use arrow::error::ArrowError;
+use rayon::prelude::*;
 use schemas::Table;
 
-/// The rows of `batch` by the table's sort columns. Rows that are in order already are not copied.
+/// Rows that one thread compares at least.
+const ROWS_AT_ONCE: usize = 65_536;
+
+/// Whether every row comes before the next one: in order, and none twice.
+pub(crate) fn is_strict(table: &Table, batch: &RecordBatch) -> bool {
+    let keys = keys(table, batch);
+    let rows = (1..batch.num_rows()).into_par_iter().with_min_len(ROWS_AT_ONCE);
+    rows.all(|row| compare(&keys, row - 1, row).is_lt())
+}
+
+/// The rows of `batch` by the table's sort columns.
 pub(crate) fn sorted(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let rows = batch.num_rows();
-    let order = {
-        let keys = keys(table, batch);
-        if (1..rows).all(|row| compare(&keys, row - 1, row).is_le()) {
-            None
-        } else {
-            let mut order: Vec<u64> = (0..rows as u64).collect();
-            order.sort_by(|a, b| compare(&keys, *a as usize, *b as usize));
-            Some(UInt64Array::from(order))
-        }
-    };
-    order.map_or(Ok(batch.clone()), |order| take_record_batch(batch, &order))
+    let keys = keys(table, batch);
+    let mut order: Vec<u64> = (0..batch.num_rows() as u64).collect();
+    order.sort_by(|a, b| compare(&keys, *a as usize, *b as usize));
+    take_record_batch(batch, &UInt64Array::from(order))
 }
 
 /// The first of two neighbors in a sorted batch that agree in every sort column.
 pub(crate) fn repeated(table: &Table, batch: &RecordBatch) -> Option<usize> {
     let keys = keys(table, batch);
     (1..batch.num_rows()).find(|row| compare(&keys, row - 1, *row).is_eq()).map(|row| row - 1)
+}
+
+/// How the first row of one sorted batch stands to that of another.
+pub(crate) fn of_first_rows(table: &Table, one: &RecordBatch, other: &RecordBatch) -> Ordering {
+    between(&keys(table, one), 0, &keys(table, other), 0)
+}
+
+/// Whether every row of a sorted batch comes before every row of the next one.
+pub(crate) fn is_before(table: &Table, batch: &RecordBatch, next: &RecordBatch) -> bool {
+    batch.num_rows() == 0 || between(&keys(table, batch), batch.num_rows() - 1, &keys(table, next), 0).is_lt()
 }
 
 /// A row's sort columns with their values: `game 7, step 0, position 12`.
@@ -61,10 +74,17 @@ fn keys<'a>(table: &Table, batch: &'a RecordBatch) -> Vec<Key<'a>> {
 }
 
 fn compare(keys: &[Key<'_>], a: usize, b: usize) -> Ordering {
-    let by_key = |key: &Key<'_>| match key {
-        Key::Int32(cells) => cells[a].cmp(&cells[b]),
-        Key::Int64(cells) => cells[a].cmp(&cells[b]),
-        Key::Utf8(cells) => cells.value(a).cmp(cells.value(b)),
+    between(keys, a, keys, b)
+}
+
+/// How a row stands to one of another batch of the same table.
+fn between(keys: &[Key<'_>], a: usize, others: &[Key<'_>], b: usize) -> Ordering {
+    let by_key = |(key, other): (&Key<'_>, &Key<'_>)| match (key, other) {
+        (Key::Int32(cells), Key::Int32(others)) => cells[a].cmp(&others[b]),
+        (Key::Int64(cells), Key::Int64(others)) => cells[a].cmp(&others[b]),
+        (Key::Utf8(cells), Key::Utf8(others)) => cells.value(a).cmp(others.value(b)),
+        // Batches of one table have the same columns.
+        _ => Ordering::Equal,
     };
-    keys.iter().map(by_key).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    keys.iter().zip(others).map(by_key).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::array::{Array, Float32Array, Int32Array, StringArray};
+use rayon::prelude::*;
 use schemas::{games, steps, tokens};
 
 use super::batch::Frame;
@@ -17,10 +18,10 @@ pub(crate) fn validate(frames: &[Frame]) -> Result<(), BatchError> {
     let steps = step_lengths(frames);
     let games = said_steps(frames);
     count_steps(&games, &steps)?;
-    for frame in frames {
-        finite(frame)?;
-        placed(frame, &games, &steps)?;
-    }
+    frames
+        .par_iter()
+        .map(|frame| finite(frame).and_then(|()| placed(frame, &games, &steps)))
+        .collect::<Result<(), _>>()?;
     count_tokens(frames)
 }
 

@@ -37,6 +37,15 @@ pub enum ModelError {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// The GPU cannot run the model.
+    #[error(transparent)]
+    Gpu(#[from] gpu::GpuError),
+    /// The fused kernels compute in 16 bits.
+    #[error("the kernels of the GPU do not compute in {dtype}: bf16 and f16 only")]
+    GpuDtype {
+        /// What was asked for.
+        dtype: Dtype,
+    },
     /// The model is of another architecture.
     #[error("{} holds a model of architecture `{found}`, not `llama`", path.display())]
     NotLlama {
@@ -201,6 +210,7 @@ impl ModelError {
             Self::MissingFile { name, .. } => {
                 Some(format!("download the whole repository; {name} is part of it"))
             }
+            Self::Gpu(_) | Self::GpuDtype { .. } => Some("use --device cpu".into()),
             Self::NotLlama { .. } => Some("only models of the llama architecture can be run".into()),
             Self::Safetensors { .. }
             | Self::Gguf { .. }
@@ -236,6 +246,7 @@ impl ModelError {
     /// The exit code of a command that ends with it: 5 where a download is needed or failed, else 2.
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::Gpu(_) => 4,
             Self::Offline { .. } | Self::Gated { .. } | Self::NotOnHub { .. } | Self::Hub { .. } => 5,
             _ => 2,
         }

@@ -18,6 +18,7 @@ use super::llama::{Block, Llama};
 use super::mlp::Mlp;
 use super::names::{Name, Part};
 use super::norm::RmsNorm;
+use super::on_gpu::OnGpu;
 use super::safetensors::{INDEX, SINGLE, Shards, files_of};
 use super::source::{Located, locate};
 use super::weights::{Loader, Weights};
@@ -49,22 +50,48 @@ pub fn open_llama(
     if is_cpu(device) && dtype != Dtype::F32 {
         return Err(ModelError::CpuDtype { dtype });
     }
-    let path = Path::new(source);
-    if path.is_file() { open_gguf(path, device, dtype) } else { open_folder(source, device, dtype) }
+    open_with(source, |weights, config| build(weights, config, device, dtype))
 }
 
-fn open_gguf(path: &Path, device: &Device, dtype: Dtype) -> Result<(Llama, Identity, Origin), ModelError> {
+/// The same on the GPU with the number `number`, for its fused forward pass; `dtype` is bf16 or f16.
+///
+/// # Errors
+/// As [`open_llama`]; if the GPU refuses, or the kernels do not run a model of this shape.
+pub fn open_on_gpu(
+    source: &str,
+    number: usize,
+    dtype: Dtype,
+) -> Result<(OnGpu, Identity, Origin), ModelError> {
+    open_with(source, |weights, config| OnGpu::build(weights, config, number, dtype))
+}
+
+/// Finds the files of a model, and lets `build` make it of them.
+fn open_with<M>(
+    source: &str,
+    build: impl FnOnce(&Weights, Config) -> Result<M, ModelError>,
+) -> Result<(M, Identity, Origin), ModelError> {
+    let path = Path::new(source);
+    if path.is_file() { open_gguf(path, build) } else { open_folder(source, build) }
+}
+
+fn open_gguf<M>(
+    path: &Path,
+    build: impl FnOnce(&Weights, Config) -> Result<M, ModelError>,
+) -> Result<(M, Identity, Origin), ModelError> {
     let gguf = Gguf::open(path)?;
     let config = gguf.config().clone();
     let hash = hash_bytes(gguf.bytes());
     let weights = Weights::Gguf(Box::new(gguf));
-    let llama = build(&weights, config, device, dtype)?;
+    let llama = build(&weights, config)?;
     let Weights::Gguf(gguf) = weights else { unreachable!("made of a GGUF file above") };
     let identity = Identity { source: path.display().to_string(), revision: None, hash };
     Ok((llama, identity, Origin::Gguf(gguf.into_metadata())))
 }
 
-fn open_folder(source: &str, device: &Device, dtype: Dtype) -> Result<(Llama, Identity, Origin), ModelError> {
+fn open_folder<M>(
+    source: &str,
+    build: impl FnOnce(&Weights, Config) -> Result<M, ModelError>,
+) -> Result<(M, Identity, Origin), ModelError> {
     let located = locate(source)?;
     let config_file = located.file("config.json")?;
     let config = Config::read(&config_file)?;
@@ -74,7 +101,7 @@ fn open_folder(source: &str, device: &Device, dtype: Dtype) -> Result<(Llama, Id
         located.optional_file(name)?;
     }
     let weights = Weights::Folder(Shards::open(&located.folder, &files)?);
-    let llama = build(&weights, config, device, dtype)?;
+    let llama = build(&weights, config)?;
     let mut read: Vec<(String, PathBuf)> = names.into_iter().zip(files).collect();
     read.push(("config.json".into(), config_file));
     read.extend(index.map(|path| (INDEX.to_owned(), path)));

@@ -2,8 +2,8 @@
 
 use burn::tensor::Device;
 
-use super::open::{Origin, open_llama};
-use super::{Dtype, Identity, Llama, ModelError};
+use super::open::{Origin, open_llama, open_on_gpu};
+use super::{Config, Dtype, Identity, Llama, ModelError, OnGpu};
 use crate::error::Error;
 use crate::tokens::Tokenizer;
 
@@ -12,9 +12,9 @@ pub const DEFAULT_MODEL_HASH: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c1
 
 /// A model that is ready to read and write text.
 #[derive(Debug)]
-pub struct Opened {
+pub struct Opened<M = Llama> {
     /// The model.
-    pub llama: Llama,
+    pub llama: M,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// What it is.
@@ -27,6 +27,37 @@ pub struct Opened {
 /// As [`open_llama`], and when the tokenizer cannot be read or knows more tokens than the model.
 pub fn open(source: &str, device: &Device, dtype: Dtype) -> Result<Opened, Error> {
     let (llama, identity, origin) = open_llama(source, device, dtype)?;
+    with_tokenizer(llama, identity, origin)
+}
+
+/// The same on a GPU, as [`open_on_gpu`] opens it.
+///
+/// # Errors
+/// As [`open_on_gpu`], and those of [`open`].
+pub fn open_fused(source: &str, number: usize, dtype: Dtype) -> Result<Opened<OnGpu>, Error> {
+    let (llama, identity, origin) = open_on_gpu(source, number, dtype)?;
+    with_tokenizer(llama, identity, origin)
+}
+
+/// A model that has a shape.
+pub trait Model {
+    /// The shape.
+    fn config(&self) -> &Config;
+}
+
+impl Model for Llama {
+    fn config(&self) -> &Config {
+        Self::config(self)
+    }
+}
+
+impl Model for OnGpu {
+    fn config(&self) -> &Config {
+        Self::config(self)
+    }
+}
+
+fn with_tokenizer<M: Model>(llama: M, identity: Identity, origin: Origin) -> Result<Opened<M>, Error> {
     let tokenizer = match origin {
         Origin::Folder(folder) => Tokenizer::from_folder(&folder),
         Origin::Gguf(metadata) => Tokenizer::from_gguf(&metadata),

@@ -73,7 +73,7 @@ impl Weights {
     }
 
     /// The numbers of a tensor, which must have `shape`.
-    fn numbers(&self, name: Name, shape: &[usize]) -> Result<Numbers<'_>, ModelError> {
+    pub(super) fn numbers(&self, name: Name, shape: &[usize]) -> Result<Numbers<'_>, ModelError> {
         let called = self.called(name);
         let found = match self {
             Self::Folder(shards) => shards.shape(&called),
@@ -99,7 +99,7 @@ impl Weights {
 
 impl Numbers<'_> {
     /// As f32, one number at a time.
-    fn floats(self) -> Vec<f32> {
+    pub(super) fn floats(self) -> Vec<f32> {
         match self {
             Self::Floats(floats) => floats,
             Self::Mapped(Dtype::F32, bytes) => {

@@ -1,0 +1,154 @@
+//! Times a whole capture on a GPU, from prompts to committed Parquet: a random model in the shape of Llama 3.1 8B, three
+//! dictionaries, prompts of 80 to 512 tokens, through the program's own pipeline.
+
+#[path = "../tests/lake/described.rs"]
+mod described;
+mod made_prompts;
+mod random_llama;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::io::{Write as _, stdout};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use gpu::{Device, Kind};
+use saelake::capture::{AttentionKept, Fused, Run, Settings, Source, collect};
+use saelake::dictionary::Keep;
+use saelake::game::Decide;
+use saelake::lake::Lake;
+use saelake::model::{Config, OnGpu, Rope, Scaling};
+
+use made_prompts::{games, tokenizer};
+use random_llama::{BLOCKS, CONTEXT, SHAPE, VOCABULARY, dictionary, mixed, model};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+struct Options {
+    tokens: usize,
+    layers: Vec<usize>,
+    folder: PathBuf,
+    /// Games of a commit.
+    commit: usize,
+}
+
+impl Options {
+    fn read() -> Result<Self> {
+        let folder = env::temp_dir().join("bench-capture");
+        let mut options = Self { tokens: 1_000_000, layers: vec![8, 15, 31], folder, commit: 500 };
+        let mut words = env::args().skip(1).filter(|word| word != "--bench");
+        while let Some(word) = words.next() {
+            let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+            match word.as_str() {
+                "--tokens" => options.tokens = value.parse()?,
+                "--layers" if value == "all" => options.layers = (0..BLOCKS).collect(),
+                "--layers" => {
+                    options.layers =
+                        value.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?;
+                }
+                "--commit" => options.commit = value.parse()?,
+                "--folder" => options.folder = value.into(),
+                _ => return Err(format!("there is no option {word}").into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn main() -> Result<()> {
+    let started = Instant::now();
+    let options = Options::read()?;
+    let mut out = stdout();
+    let tokenizer = tokenizer(&options.folder)?;
+    let games = games(&mixed(options.tokens));
+    let device = Device::open(0, Kind::Bf16, SHAPE.head)?;
+    let llama = model(&device)?;
+    let mut dictionaries = BTreeMap::new();
+    for layer in &options.layers {
+        dictionaries.insert(*layer, dictionary(&device, *layer, 64)?);
+    }
+    let model = OnGpu::of(device, llama, config());
+    let settings = settings(&options);
+    let fused = Fused::of(&model, dictionaries, &settings)?;
+    writeln!(out, "{}, ready after {:.2} s", model.device.name()?, started.elapsed().as_secs_f64())?;
+    let root = options.folder.join("lake");
+    let mut lake = Lake::create_or_open(&root)?;
+    let stop = AtomicBool::new(false);
+    let run = Run {
+        tokenizer: &tokenizer,
+        row: schemas::runs::Row {
+            n_heads: SHAPE.n_heads as i32,
+            n_layers: BLOCKS as i32,
+            ..described::run()
+        },
+        dictionaries: options.layers.iter().map(|layer| described::dictionary(*layer as i32)).collect(),
+        commit_games: options.commit,
+        stop: &stop,
+    };
+    let n_games = games.len();
+    let start = Instant::now();
+    model.device.start_clock();
+    let mut commits = Vec::new();
+    let summary = collect(&fused, run, Source::Prompts(games), &mut lake, |progress| {
+        commits.push((start.elapsed().as_secs_f64(), progress.tokens));
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    let busy = model.device.stop_clock()?.values().map(|(_, time)| time / 1e3).sum::<f64>();
+    let tokens = summary.committed.tokens as f64;
+    let bytes = summary.committed.bytes as f64;
+    writeln!(
+        out,
+        "{n_games} prompts, {tokens} tokens, {} layers, {:.2} GB",
+        options.layers.len(),
+        bytes / 1e9
+    )?;
+    writeln!(
+        out,
+        "{:.0} tokens/s from prompts to committed Parquet; {:.0} bytes a token",
+        tokens / seconds,
+        bytes / tokens
+    )?;
+    writeln!(
+        out,
+        "{seconds:.2} s, of which the GPU was busy {busy:.2} s; it waited {:.1} % of the time",
+        100.0 * (1.0 - busy / seconds)
+    )?;
+    for (at, tokens) in commits {
+        writeln!(out, "    committed {tokens} tokens after {at:.2} s")?;
+    }
+    fs::remove_dir_all(&root)?;
+    Ok(())
+}
+
+fn config() -> Config {
+    Config {
+        d_model: SHAPE.d_model,
+        n_layers: BLOCKS,
+        n_heads: SHAPE.n_heads,
+        n_kv_heads: SHAPE.n_kv_heads,
+        head_dim: SHAPE.head,
+        d_mlp: SHAPE.d_ff,
+        vocab: VOCABULARY,
+        context: CONTEXT,
+        rms_eps: f64::from(SHAPE.eps),
+        rope: Rope { theta: 500_000.0, scaling: Scaling::None },
+        tied: false,
+        bos: None,
+        eos: vec![1],
+    }
+}
+
+fn settings(options: &Options) -> Settings {
+    Settings {
+        layers: options.layers.clone(),
+        keep: Keep::Top(64),
+        attention: AttentionKept::Top(8),
+        decide: Decide::Choice,
+        temperature: 0.0,
+        max_new_tokens: 1,
+        batch_tokens: 16_384,
+    }
+}
