@@ -18,9 +18,10 @@ use std::time::Instant;
 use gpu::{Device, Kind};
 use saelake::capture::{AttentionKept, Fused, Run, Settings, Source, collect};
 use saelake::dictionary::Keep;
-use saelake::game::Decide;
+use saelake::game::{Decide, PromptGame};
 use saelake::lake::Lake;
 use saelake::model::{Config, OnGpu, Rope, Scaling};
+use saelake::tokens::Tokenizer;
 
 use made_prompts::{games, tokenizer};
 use random_llama::{BLOCKS, CONTEXT, SHAPE, VOCABULARY, dictionary, mixed, model};
@@ -61,24 +62,37 @@ impl Options {
 fn main() -> Result<()> {
     let started = Instant::now();
     let options = Options::read()?;
-    let mut out = stdout();
     let tokenizer = tokenizer(&options.folder)?;
     let games = games(&mixed(options.tokens));
-    let device = Device::open(0, Kind::Bf16, SHAPE.head)?;
-    let llama = model(&device)?;
+    let model = random_model()?;
     let mut dictionaries = BTreeMap::new();
     for layer in &options.layers {
-        dictionaries.insert(*layer, dictionary(&device, *layer, 64)?);
+        dictionaries.insert(*layer, dictionary(&model.device, *layer, 64)?);
     }
-    let model = OnGpu::of(device, llama, config());
     let settings = settings(&options);
     let fused = Fused::of(&model, dictionaries, &settings)?;
-    writeln!(out, "{}, ready after {:.2} s", model.device.name()?, started.elapsed().as_secs_f64())?;
+    writeln!(stdout(), "{}, ready after {:.2} s", model.device.name()?, started.elapsed().as_secs_f64())?;
+    capture(&options, &model, &fused, &tokenizer, games)
+}
+
+fn random_model() -> Result<OnGpu> {
+    let device = Device::open(0, Kind::Bf16, SHAPE.head)?;
+    let llama = model(&device)?;
+    Ok(OnGpu::of(device, llama, config()))
+}
+
+fn capture(
+    options: &Options,
+    model: &OnGpu,
+    fused: &Fused<'_>,
+    tokenizer: &Tokenizer,
+    games: Vec<PromptGame>,
+) -> Result<()> {
     let root = options.folder.join("lake");
     let mut lake = Lake::create_or_open(&root)?;
     let stop = AtomicBool::new(false);
     let run = Run {
-        tokenizer: &tokenizer,
+        tokenizer,
         row: schemas::runs::Row {
             n_heads: SHAPE.n_heads as i32,
             n_layers: BLOCKS as i32,
@@ -88,39 +102,27 @@ fn main() -> Result<()> {
         commit_games: options.commit,
         stop: &stop,
     };
-    let n_games = games.len();
-    let start = Instant::now();
+    let (n_games, start, mut commits) = (games.len(), Instant::now(), Vec::new());
     model.device.start_clock();
-    let mut commits = Vec::new();
-    let summary = collect(&fused, run, Source::Prompts(games), &mut lake, |progress| {
+    let summary = collect(fused, run, Source::Prompts(games), &mut lake, |progress| {
         commits.push((start.elapsed().as_secs_f64(), progress.tokens));
     })?;
     let seconds = start.elapsed().as_secs_f64();
     let busy = model.device.stop_clock()?.values().map(|(_, time)| time / 1e3).sum::<f64>();
-    let tokens = summary.committed.tokens as f64;
-    let bytes = summary.committed.bytes as f64;
+    let (tokens, bytes) = (summary.committed.tokens as f64, summary.committed.bytes as f64);
+    let (rate, each, layers) = (tokens / seconds, bytes / tokens, options.layers.len());
+    let waited = 100.0 * (1.0 - busy / seconds);
+    let mut out = stdout();
+    writeln!(out, "{n_games} prompts, {tokens} tokens, {layers} layers, {:.2} GB", bytes / 1e9)?;
+    writeln!(out, "{rate:.0} tokens/s from prompts to committed Parquet; {each:.0} bytes a token")?;
     writeln!(
         out,
-        "{n_games} prompts, {tokens} tokens, {} layers, {:.2} GB",
-        options.layers.len(),
-        bytes / 1e9
-    )?;
-    writeln!(
-        out,
-        "{:.0} tokens/s from prompts to committed Parquet; {:.0} bytes a token",
-        tokens / seconds,
-        bytes / tokens
-    )?;
-    writeln!(
-        out,
-        "{seconds:.2} s, of which the GPU was busy {busy:.2} s; it waited {:.1} % of the time",
-        100.0 * (1.0 - busy / seconds)
+        "{seconds:.2} s, of which the GPU was busy {busy:.2} s; it waited {waited:.1} % of the time"
     )?;
     for (at, tokens) in commits {
         writeln!(out, "    committed {tokens} tokens after {at:.2} s")?;
     }
-    fs::remove_dir_all(&root)?;
-    Ok(())
+    Ok(fs::remove_dir_all(&root)?)
 }
 
 fn config() -> Config {

@@ -70,7 +70,7 @@ fn pipeline(batch: &Batch) -> Result<()> {
         commit_games: 100,
         stop: &stop,
     };
-    let mut lake = Lake::create_or_open(&folder.path().join("lake"))?;
+    let mut lake = Lake::create_or_open(folder.path().join("lake"))?;
     let start = Instant::now();
     let summary = collect(&made, run, Source::Prompts(games), &mut lake, |_| ())?;
     let rate = summary.committed.tokens as f64 / start.elapsed().as_secs_f64();

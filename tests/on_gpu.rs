@@ -1,6 +1,8 @@
 //! The fused kernels of a GPU against tensor operations on the CPU in f32, from tokens to rows. They need a GPU; run them
 //! by `just test-gpu`.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

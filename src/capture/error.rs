@@ -35,9 +35,8 @@ impl CaptureError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Device(_) | Self::Gpu(_) => 4,
-            Self::NotFused(_) => 2,
             Self::Dictionary(error) => error.exit_code(),
-            Self::Prepare(_) | Self::Tokenizer(_) => 2,
+            Self::NotFused(_) | Self::Prepare(_) | Self::Tokenizer(_) => 2,
             Self::WriterDied => 3,
         }
     }

@@ -147,7 +147,7 @@ impl<'a> Fused<'a> {
             };
             let layer = *layer as i32;
             let rows = captured.features.entry(layer).or_default();
-            features.push(at.place, at.range.clone(), rows, captured.positions.entry(layer).or_default());
+            features.push(at.key, at.range.clone(), rows, captured.positions.entry(layer).or_default());
         }
         let heads = self.config().n_heads;
         for (layer, counts, memory) in &sent.patterns {
@@ -177,7 +177,7 @@ impl<'a> Fused<'a> {
             let layer = *layer as i32;
             let rows = captured.attention.entry(layer).or_default();
             let kept = self.settings.attention;
-            pattern.push(at.place, kept, rows, captured.attention_rows.entry(layer).or_default());
+            pattern.push(at.key, kept, rows, captured.attention_rows.entry(layer).or_default());
         }
         captured
     }
@@ -214,7 +214,7 @@ struct Sent {
 
 /// A step, and where it is in the pass.
 struct Place {
-    place: (i64, i32),
+    key: (i64, i32),
     decision: usize,
     range: Range<usize>,
 }
@@ -245,7 +245,7 @@ impl Engine for Fused<'_> {
     fn start(&self, steps: &[&Prepared], tokens: &[[u32; 2]]) -> Result<Pass<'_>, CaptureError> {
         let sent = self.begin(steps, tokens)?;
         let place = |(step, range): (&&Prepared, &Range<usize>)| Place {
-            place: (step.game, step.step),
+            key: (step.game, step.step),
             decision: step.decision,
             range: range.clone(),
         };
