@@ -51,7 +51,7 @@ impl Bench {
             Keep { strongest: STRONGEST, decisions: lengths.iter().map(|length| length - 1).collect() };
         let (mut taken, mut host) = (Taken::default(), Vec::new());
         for layer in layers {
-            let features = Features::new(device, tokens, KEPT, D_SAE)?;
+            let features = Features::new(device, tokens, KEPT)?;
             let kept = Kept::new(device, &batch, &keep, SHAPE.n_heads)?;
             host.push((Pinned::new(device, features.out.len())?, Pinned::new(device, kept.out.len())?));
             taken.features.insert(*layer, features);

@@ -38,28 +38,29 @@ pub struct Features {
     /// Features kept of a row.
     pub kept: usize,
     rows: usize,
-    pre: Buffer,
-    cut: Buffer,
 }
 
 impl Features {
-    /// Room for `rows` rows, of a dictionary of `d_sae` features.
+    /// Room for `rows` rows.
     ///
     /// # Errors
     /// If there is not enough memory.
-    pub fn new(device: &Device, rows: usize, kept: usize, d_sae: usize) -> Result<Self, GpuError> {
-        let at_once = rows.min(ROWS_AT_ONCE);
-        Ok(Self {
-            out: Buffer::new(device, rows * (2 * kept + 5) * 4)?,
-            kept,
-            rows,
-            pre: Buffer::new(device, at_once * d_sae * 4)?,
-            cut: Buffer::new(device, at_once * 8)?,
-        })
+    pub fn new(device: &Device, rows: usize, kept: usize) -> Result<Self, GpuError> {
+        Ok(Self { out: Buffer::new(device, rows * Self::bytes_a_row(kept))?, kept, rows })
+    }
+
+    /// Bytes that a row takes.
+    pub const fn bytes_a_row(kept: usize) -> usize {
+        4 * (2 * kept + 5)
     }
 }
 
 impl Dictionary {
+    /// Bytes of pre-activations that are in memory at the same time.
+    pub const fn scratch_bytes(d_sae: usize) -> usize {
+        ROWS_AT_ONCE * (4 * d_sae + 8)
+    }
+
     /// Fills `features` with those of the rows `x`: `[n, d_in]`, with as many as it has room for.
     ///
     /// # Errors
@@ -69,11 +70,14 @@ impl Dictionary {
         let (n, kept) = (features.rows, features.kept);
         let threshold = self.threshold.as_ref().map_or(0, Buffer::at);
         let start = features.out.at();
+        // Made anew for each dictionary, so that the driver gives each of them the same memory.
+        let at_once = n.min(ROWS_AT_ONCE);
+        let (pre, cut) = (Buffer::new(device, 4 * at_once * d_sae)?, Buffer::new(device, 8 * at_once)?);
         let column = |place: usize, row: usize| start + 4 * (2 * n * kept + place * n + row) as u64;
         for first in (0..n).step_by(ROWS_AT_ONCE) {
             let rows = ROWS_AT_ONCE.min(n - first);
             let x = x.at() + (2 * first * d_in) as u64;
-            let (pre, cut) = (features.pre.at(), features.cut.at());
+            let (pre, cut) = (pre.at(), cut.at());
             device.multiply("encoder product", [x, self.encoder.at(), pre], [rows, d_in, d_sae], true)?;
             let (index, value) = (start + 4 * (first * kept) as u64, start + 4 * ((n + first) * kept) as u64);
             let a = [pre, self.b_enc.at(), threshold];

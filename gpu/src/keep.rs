@@ -66,6 +66,12 @@ impl Kept {
         })
     }
 
+    /// Bytes that a token takes, of a pattern of `heads` heads of which the `strongest` keys are kept.
+    pub const fn bytes_a_token(heads: usize, strongest: usize) -> usize {
+        // The whole row of a decision has as many weights as its sequence has tokens.
+        4 * heads * (2 * strongest + 3)
+    }
+
     /// Fills it.
     pub(crate) fn fill(
         &self,

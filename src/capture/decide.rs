@@ -39,10 +39,12 @@ impl Table<'_> {
             let row = match option {
                 // Probabilities that sum to nothing are no decision either.
                 None => undecided(step, seat, pair, "the model gives neither option any probability"),
-                Some(0) => {
-                    let amount = self.amount(step, seat, &cache)?;
-                    played(step, seat, pair, Decision::Bet(amount.dollars), amount.probabilities)?
-                }
+                Some(0) => match self.amount(step, seat, &cache)? {
+                    Some(amount) => {
+                        played(step, seat, pair, Decision::Bet(amount.dollars), amount.probabilities)?
+                    }
+                    None => undecided(step, seat, pair, "the model gives no amount any probability"),
+                },
                 Some(_) => played(step, seat, pair, Decision::Stop, None)?,
             };
             seat.episode.decided(row);
@@ -51,11 +53,11 @@ impl Table<'_> {
     }
 
     /// Draws the dollars of a bet from the model's probabilities of the amounts on offer, each followed by
-    /// the end of the answer, since `$10` begins `$100` too.
-    fn amount(&self, step: &Prepared, seat: &mut Seat, cache: &Cache) -> Result<Amount, Error> {
+    /// the end of the answer, since `$10` begins `$100` too. `None` if all of these vanish together.
+    fn amount(&self, step: &Prepared, seat: &mut Seat, cache: &Cache) -> Result<Option<Amount>, Error> {
         let bets = seat.machine.options().map(|options| options.bets).unwrap_or_default();
         if seat.machine.rules().bet_type == BetType::Fixed || bets.len() < 2 {
-            return Ok(Amount { dollars: bets[0], probabilities: None });
+            return Ok(Some(Amount { dollars: bets[0], probabilities: None }));
         }
         let mut answers = Vec::new();
         for dollars in &bets {
@@ -66,10 +68,11 @@ impl Table<'_> {
         }
         let probabilities = self.engine.continuations(step, cache, &answers)?;
         let weights: Vec<f64> = probabilities.iter().map(|probability| f64::from(*probability)).collect();
-        // Probabilities that vanish all together leave the smallest bet.
-        let drawn = seat.draws.pick(&weights).unwrap_or(0);
         let mass: f64 = weights.iter().sum();
-        Ok(Amount { dollars: bets[drawn], probabilities: Some((probabilities[drawn], mass as f32)) })
+        Ok(seat.draws.pick(&weights).map(|drawn| Amount {
+            dollars: bets[drawn],
+            probabilities: Some((probabilities[drawn], mass as f32)),
+        }))
     }
 
     /// Lets the model answer, parses the answers, and reads prompts and answers together in one pass.

@@ -16,6 +16,14 @@ pub enum CaptureError {
     /// The fused kernels of a GPU cannot do something.
     #[error("the kernels of the GPU do not know {0}")]
     NotFused(&'static str),
+    /// The memory of the GPU does not hold what a pass needs.
+    #[error("the GPU has {:.1} GB free, and dictionaries and a small pass need {:.1}", *free as f64 / 1e9, *needed as f64 / 1e9)]
+    DeviceMemory {
+        /// Bytes that are free beside the model.
+        free: usize,
+        /// Bytes that are needed.
+        needed: usize,
+    },
     /// A dictionary cannot encode.
     #[error(transparent)]
     Dictionary(#[from] DictionaryError),
@@ -34,7 +42,7 @@ impl CaptureError {
     /// The exit code that says so.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Device(_) | Self::Gpu(_) => 4,
+            Self::Device(_) | Self::Gpu(_) | Self::DeviceMemory { .. } => 4,
             Self::Dictionary(error) => error.exit_code(),
             Self::NotFused(_) | Self::Prepare(_) | Self::Tokenizer(_) => 2,
             Self::WriterDied => 3,

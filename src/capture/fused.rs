@@ -18,6 +18,12 @@ use crate::dictionary::{Dictionary, Keep, Measured};
 use crate::lake::Captured;
 use crate::model::{Cache, Config, OnGpu};
 
+/// A pass of fewer tokens is not worth a GPU.
+const FEWEST_TOKENS: usize = 256;
+
+/// Bytes that are left for what is not counted: logits, the workspace of products, what the driver keeps.
+const RESERVE: usize = 1 << 30;
+
 /// A model and its dictionaries on a GPU.
 pub struct Fused<'a> {
     model: &'a OnGpu,
@@ -68,6 +74,34 @@ impl<'a> Fused<'a> {
         Ok(Self { model, dictionaries, settings, kept, free: Mutex::default(), threads })
     }
 
+    /// How many tokens can run in one pass: `wanted`, or fewer where the memory that is free does not hold as many.
+    ///
+    /// # Errors
+    /// [`CaptureError::DeviceMemory`] if not even 256 can.
+    pub fn token_budget(
+        model: &OnGpu,
+        dictionaries: &[Dictionary],
+        settings: &Settings,
+        wanted: usize,
+    ) -> Result<usize, CaptureError> {
+        let (free, _) = model.device.memory()?;
+        let of_dictionary = |dictionary: &Dictionary| 4 * dictionary.d_in * dictionary.d_sae;
+        let weights = dictionaries.iter().map(of_dictionary).sum::<usize>();
+        let scratch = dictionaries.iter().map(|dictionary| gpu::Dictionary::scratch_bytes(dictionary.d_sae));
+        let kept = if let Keep::Top(count) = settings.keep { count } else { 0 };
+        let strongest = if let AttentionKept::Top(count) = settings.attention { count } else { 0 };
+        let of_layer =
+            gpu::Features::bytes_a_row(kept) + Kept::bytes_a_token(model.config().n_heads, strongest);
+        let of_token = model.llama.shape.bytes_a_token() + settings.layers.len() * of_layer;
+        let taken = weights + scratch.max().unwrap_or_default() + RESERVE;
+        let fits = free.saturating_sub(taken) / of_token;
+        if fits < FEWEST_TOKENS {
+            let needed = taken + FEWEST_TOKENS * of_token;
+            return Err(CaptureError::DeviceMemory { free, needed });
+        }
+        Ok(wanted.min(fits))
+    }
+
     /// Host memory for `bytes`, of a pass that is over if there is one.
     fn host(&self, bytes: usize) -> Result<Pinned, GpuError> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +129,7 @@ impl<'a> Fused<'a> {
             taken.patterns.insert(*layer, Kept::new(device, batch, &keep, heads)?);
             if let Some(dictionary) = self.dictionaries.get(layer) {
                 let kept = self.kept.min(dictionary.d_sae);
-                let features = gpu::Features::new(device, batch.tokens(), kept, dictionary.d_sae)?;
+                let features = gpu::Features::new(device, batch.tokens(), kept)?;
                 taken.features.insert(*layer, features);
             }
         }

@@ -44,7 +44,7 @@ fn measure_rows(
     n: usize,
 ) -> Result<Measured, CaptureError> {
     let kept = LOOKED_AT.min(dictionary.d_sae);
-    let features = Features::new(device, n, kept, dictionary.d_sae)?;
+    let features = Features::new(device, n, kept)?;
     dictionary.encode(device, x, &features)?;
     let found = features.out.read::<u32>(device, n * (2 * kept + 5))?;
     let floats = |start: usize, count: usize| {

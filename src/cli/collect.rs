@@ -58,7 +58,15 @@ pub(super) fn run(options: Options) -> Result<Ending, Error> {
         Machine::Fused(number) => {
             let opened = model::open_fused(&plan.model, *number, plan.dtype)?;
             let dictionaries = plan.open_dictionaries(&opened, &Device::flex())?;
-            let settings = plan.settings(plan.layers(&opened, &dictionaries)?);
+            let mut settings = plan.settings(plan.layers(&opened, &dictionaries)?);
+            let wanted = settings.batch_tokens;
+            settings.batch_tokens = Fused::token_budget(&opened.llama, &dictionaries, &settings, wanted)?;
+            if settings.batch_tokens < wanted {
+                ui::note(&format!(
+                    "passes of {} tokens: the GPU has no memory for more",
+                    settings.batch_tokens
+                ));
+            }
             let fused = Fused::new(&opened.llama, &dictionaries, &settings)?;
             go(&plan, &opened, &fused, &dictionaries, started)
         }

@@ -63,7 +63,7 @@ fn norm(numbers: impl Iterator<Item = f32>) -> f32 {
 fn check(top: usize, threshold: f32, least_l0: usize) {
     let device = device(64);
     let case = case(&device, top, threshold);
-    let features = Features::new(&device, N, KEPT, D_SAE).unwrap();
+    let features = Features::new(&device, N, KEPT).unwrap();
     case.dictionary.encode(&device, &case.on_device, &features).unwrap();
     let all = features.out.read::<u32>(&device, N * (2 * KEPT + 5)).unwrap();
     let column = |place: usize, row: usize| f32::from_bits(all[2 * N * KEPT + place * N + row]);
