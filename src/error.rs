@@ -70,7 +70,8 @@ impl Error {
             Self::Lake(error) => error.hint(),
             Self::Query(error) => error.hint(),
             Self::Report(error) => error.hint(),
-            Self::Capture(_) | Self::Stdout(_) => None,
+            Self::Capture(error) => error.hint(),
+            Self::Stdout(_) => None,
         }
     }
 }

@@ -70,6 +70,9 @@ impl Device {
         if number >= count() {
             return Err(GpuError::NoDevice(number));
         }
+        if let Some(missing) = missing() {
+            return Err(GpuError::Missing(missing));
+        }
         let context = CudaContext::new(number).map_err(|_| GpuError::NoDevice(number))?;
         // SAFETY: all work is on one stream, in order, so that nothing has to be tracked by events.
         #[expect(unsafe_code, reason = "a setting of the driver's wrapper")]
@@ -144,6 +147,21 @@ pub fn count() -> usize {
     let has_driver = unsafe { sys::is_culib_present() };
     let found = if has_driver { CudaContext::device_count().unwrap_or_default() } else { 0 };
     usize::try_from(found).unwrap_or_default()
+}
+
+/// What the kernels need beside the driver and is not there. The libraries are looked for as the system does it
+/// (`LD_LIBRARY_PATH`), the headers below `CUDA_PATH`, `/usr/local/cuda` and `/opt/cuda`.
+pub fn missing() -> Option<&'static str> {
+    // SAFETY: only looks for libraries.
+    #[expect(unsafe_code, reason = "questions to the loader")]
+    let (compiler, products) =
+        unsafe { (cudarc::nvrtc::sys::is_culib_present(), cudarc::cublaslt::sys::is_culib_present()) };
+    match (compiler, products, includes().is_empty()) {
+        (false, ..) => Some("NVRTC, the compiler of CUDA,"),
+        (_, false, _) => Some("cuBLASLt"),
+        (.., true) => Some("the headers of CUDA"),
+        _ => None,
+    }
 }
 
 /// The text of all kernels for a type and a width of heads.

@@ -10,6 +10,9 @@ pub enum GpuError {
     /// There is no device of that number, or no driver.
     #[error("there is no CUDA device {0}")]
     NoDevice(usize),
+    /// A part of CUDA is not installed where it is looked for.
+    #[error("{0} is not installed, or not where it is looked for")]
+    Missing(&'static str),
     /// The driver refused something.
     #[error("the CUDA driver failed: {0}")]
     Driver(#[from] DriverError),

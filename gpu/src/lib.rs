@@ -23,7 +23,7 @@ mod staging;
 mod tiles;
 
 pub use clock::Mark;
-pub use device::{Device, Kind, count};
+pub use device::{Device, Kind, count, missing};
 pub use encode::{Dictionary, Features};
 pub use error::GpuError;
 pub use keep::{Keep, Kept};

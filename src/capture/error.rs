@@ -39,6 +39,15 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Gpu(_) | Self::NotFused(_) | Self::DeviceMemory { .. } => Some("use --device cpu".into()),
+            Self::Dictionary(error) => error.hint(),
+            Self::Device(_) | Self::Prepare(_) | Self::Tokenizer(_) | Self::WriterDied => None,
+        }
+    }
+
     /// The exit code that says so.
     pub fn exit_code(&self) -> u8 {
         match self {

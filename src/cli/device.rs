@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 
+use super::ui;
 use crate::error::UsageError;
 
 /// The device that `word` names: `auto`, `cpu` or `cuda:N`.
@@ -36,9 +37,18 @@ impl Machine {
             "auto" => Some(0),
             _ => word.strip_prefix("cuda:").and_then(|number| number.parse::<usize>().ok()),
         };
-        match number {
-            Some(number) if can_be_fused && number < gpu::count() => Ok(Self::Fused(number)),
-            _ => device(word).map(Self::Plain),
+        let Some(number) = number.filter(|number| can_be_fused && *number < gpu::count()) else {
+            return device(word).map(Self::Plain);
+        };
+        match gpu::missing() {
+            Some(missing) if word == "auto" => {
+                ui::note(&format!(
+                    "the GPU is not used: {missing} is not installed, or not where it is looked for"
+                ));
+                device(word).map(Self::Plain)
+            }
+            // Opening it says what is missing.
+            _ => Ok(Self::Fused(number)),
         }
     }
 

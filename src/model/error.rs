@@ -210,6 +210,9 @@ impl ModelError {
             Self::MissingFile { name, .. } => {
                 Some(format!("download the whole repository; {name} is part of it"))
             }
+            Self::Gpu(gpu::GpuError::Missing(_)) => Some(
+                "install the CUDA toolkit and set CUDA_PATH and LD_LIBRARY_PATH, or use --device cpu".into(),
+            ),
             Self::Gpu(_) | Self::GpuDtype { .. } => Some("use --device cpu".into()),
             Self::NotLlama { .. } => Some("only models of the llama architecture can be run".into()),
             Self::Safetensors { .. }
