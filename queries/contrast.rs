@@ -148,12 +148,12 @@ pub fn plan(
     groups: &Groups,
     min_support: u32,
 ) -> Result<LazyFrame, QueryError> {
-    layers::with_features(tables, selection.one_layer()?)?;
+    let layers = layers::chosen(tables, selection.one_layer()?)?;
     if let Some(span) = &selection.span {
         members::check_span(tables, None, span)?;
     }
     check_feature(&tables.features(), selection.feature)?;
-    let tests = contrast_sums::plan(tables, selection, groups, min_support)?;
+    let tests = contrast_sums::plan(tables, (selection, &layers), groups, min_support)?;
     let single = |name: &str| col(name).cast(DataType::Float32);
     Ok(with_q_values(tests, &NAMES).select([
         col("layer"),

@@ -12,7 +12,6 @@ use crate::{
     add_up::{self, BySpan, add_up},
     contrast::Groups,
     contrast_design::{Design, Labels},
-    layers,
     prompts::{Prompts, floats, ints},
     statistics::{Constants, SUMS, Tested, test},
     tally::{Chosen, Tally, Token, by_span},
@@ -27,12 +26,11 @@ use crate::{
 /// [`QueryError::EmptyGroup`] if a group has no step; if the lake cannot be read.
 pub(crate) fn plan(
     tables: &Tables,
-    selection: &Selection,
+    (selection, layers): (&Selection, &[i32]),
     groups: &Groups,
     min_support: u32,
 ) -> Result<LazyFrame, QueryError> {
     let layer = selection.one_layer()?;
-    let layers = layers::asked(layers::with_features(tables, layer)?, layer);
     let prompts = Arc::new(Prompts::read(tables, selection.specials)?);
     let labels = Arc::new(Labels::read(tables, groups)?);
     let design = Arc::new(Design::read(tables, &prompts, layer, &labels)?);
@@ -49,7 +47,7 @@ pub(crate) fn plan(
         spans: BySpan::default(),
     };
     let features = add_up::features(tables)?;
-    add_up(&prompts, &layers, new, |part, layer| Ok(features(part, layer)))
+    add_up(&prompts, layers, new, |part, layer| Ok(features(part, layer)))
 }
 
 /// The sums of a layer.

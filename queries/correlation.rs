@@ -62,6 +62,7 @@ pub(crate) fn of_pairs(
     let features = features(tables)?;
     let nothing = Pairs::new(to_layer, &targets, &ys);
     let mut plans = vec![add_up::Sums::rows(nothing, prompts)?.lazy()];
+    // A plan for each layer, since plans run at the same time and the layers of one do not.
     for (layer, sources) in by_layer(pairs)? {
         let (targets, ys) = (Arc::clone(&targets), Arc::clone(&ys));
         let new = move |layer| Pairs::new(layer, &targets, &ys);

@@ -33,7 +33,7 @@ pub(crate) fn plan(
     importance: Option<&Given>,
 ) -> Result<LazyFrame, QueryError> {
     let layer = selection.one_layer()?;
-    let layers = layers::asked(layers::with_features(tables, layer)?, layer);
+    let layers = layers::chosen(tables, layer)?;
     if let Some(span) = &selection.span {
         members::check_span(tables, None, span)?;
     }

@@ -30,9 +30,13 @@ pub(crate) fn with_attention(tables: &Tables, asked: Option<i32>) -> Result<Vec<
     check(asked, layers.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>())
 }
 
-/// The one layer that is asked about, or all.
-pub(crate) fn asked(layers: Vec<i32>, asked: Option<i32>) -> Vec<i32> {
-    asked.map_or(layers, |layer| vec![layer])
+/// The one layer with a dictionary that is asked about, or all, ascending.
+///
+/// # Errors
+/// Those of [`with_features`].
+pub(crate) fn chosen(tables: &Tables, asked: Option<i32>) -> Result<Vec<i32>, QueryError> {
+    let layers = with_features(tables, asked)?;
+    Ok(asked.map_or(layers, |layer| vec![layer]))
 }
 
 fn check(asked: Option<i32>, layers: Vec<i32>) -> Result<Vec<i32>, QueryError> {

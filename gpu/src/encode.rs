@@ -3,7 +3,7 @@
 use super::device::Device;
 use super::error::GpuError;
 use super::memory::Buffer;
-use super::ops::argument::{float, int};
+use super::ops::{float, int};
 
 /// Rows whose pre-activations are in memory at the same time.
 const ROWS_AT_ONCE: usize = 4096;

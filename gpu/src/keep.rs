@@ -4,13 +4,10 @@ use super::device::Device;
 use super::error::GpuError;
 use super::memory::Buffer;
 use super::ops::{Attended, Heads, KeptRows};
-use super::tiles::Batch;
+use super::tiles::{Batch, ROWS};
 
 /// Blocks that make rows of patterns on each multiprocessor.
 const BLOCKS_EACH: u32 = 8;
-
-/// Queries of such a block.
-const ROWS: usize = 16;
 
 /// What is kept.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr as _, sys};
-
 use half::{bf16, f16};
 
 use super::device::{Device, Kind};
@@ -11,7 +10,7 @@ use super::error::GpuError;
 
 /// Memory of a GPU, of numbers of one size.
 pub struct Buffer {
-    bytes: Arc<CudaSlice<u8>>,
+    bytes: CudaSlice<u8>,
     pointer: u64,
 }
 
@@ -25,7 +24,7 @@ impl Buffer {
         #[expect(unsafe_code, reason = "memory that is not cleared")]
         let bytes = unsafe { device.stream.alloc::<u8>(bytes.max(16))? };
         let pointer = bytes.device_ptr(&device.stream).0;
-        Ok(Self { pointer, bytes: Arc::new(bytes) })
+        Ok(Self { bytes, pointer })
     }
 
     /// A copy of `numbers`.

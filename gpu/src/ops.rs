@@ -44,11 +44,13 @@ pub(crate) const fn tile_bytes(head: usize) -> u32 {
     (4 * 64 * (head + 8) * 2) as u32
 }
 
-const fn int(number: usize) -> u64 {
+/// A whole number as an argument of a kernel.
+pub(crate) const fn int(number: usize) -> u64 {
     number as u32 as u64
 }
 
-const fn float(number: f32) -> u64 {
+/// A number as an argument of a kernel.
+pub(crate) const fn float(number: f32) -> u64 {
     number.to_bits() as u64
 }
 
@@ -208,16 +210,5 @@ impl Device {
     /// Measures what features leave unexplained; see `kernels/select.cu` for the arguments.
     pub(crate) fn unexplained(&self, rows: usize, arguments: &[u64]) -> Result<(), GpuError> {
         self.launch("unexplained", (rows as u32, 1), 256, 0, arguments)
-    }
-}
-
-/// Numbers as arguments of a kernel.
-pub(crate) mod argument {
-    pub(crate) const fn int(number: usize) -> u64 {
-        super::int(number)
-    }
-
-    pub(crate) const fn float(number: f32) -> u64 {
-        super::float(number)
     }
 }

@@ -8,7 +8,7 @@ use super::memory::Buffer;
 const QUERIES: usize = 64;
 
 /// Queries of a block that keeps rows of the pattern.
-const ROWS: usize = 16;
+pub(crate) const ROWS: usize = 16;
 
 /// Sequences one after the other, on the device.
 pub struct Batch {

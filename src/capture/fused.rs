@@ -89,9 +89,8 @@ impl<'a> Fused<'a> {
         let weights = dictionaries.iter().map(of_dictionary).sum::<usize>();
         let scratch = dictionaries.iter().map(|dictionary| gpu::Dictionary::scratch_bytes(dictionary.d_sae));
         let kept = if let Keep::Top(count) = settings.keep { count } else { 0 };
-        let strongest = if let AttentionKept::Top(count) = settings.attention { count } else { 0 };
-        let of_layer =
-            gpu::Features::bytes_a_row(kept) + Kept::bytes_a_token(model.config().n_heads, strongest);
+        let of_layer = gpu::Features::bytes_a_row(kept)
+            + Kept::bytes_a_token(model.config().n_heads, settings.attention.strongest());
         let of_token = model.llama.shape.bytes_a_token() + settings.layers.len() * of_layer;
         let taken = weights + scratch.max().unwrap_or_default() + RESERVE;
         let fits = free.saturating_sub(taken) / of_token;
@@ -118,10 +117,7 @@ impl<'a> Fused<'a> {
 
     /// Room for what is taken of a batch.
     fn room(&self, batch: &Batch, decisions: &[usize]) -> Result<Taken, GpuError> {
-        let strongest = match self.settings.attention {
-            AttentionKept::Top(count) => count,
-            AttentionKept::Decision | AttentionKept::Full => 0,
-        };
+        let strongest = self.settings.attention.strongest();
         let keep = KeepRows { strongest, decisions: decisions.to_vec() };
         let (device, heads) = (&self.model.device, self.config().n_heads);
         let mut taken = Taken::default();
@@ -254,7 +250,7 @@ struct Place {
 }
 
 /// Packs sequences: the batch, and where each of them is in it.
-fn pack(
+pub(super) fn pack(
     device: &gpu::Device,
     sequences: impl Iterator<Item = Vec<u32>>,
 ) -> Result<(Batch, Vec<Range<usize>>), GpuError> {

@@ -1,10 +1,12 @@
 //! What dictionaries on a GPU make of some prompts.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use gpu::{Batch, Buffer, Features};
+use gpu::{Buffer, Features};
 
 use super::CaptureError;
+use super::fused::pack;
 use super::prepare::Prepared;
 use crate::dictionary::{Encoded, Measured};
 use crate::model::OnGpu;
@@ -20,14 +22,11 @@ pub(super) fn measure(
     steps: &[Prepared],
 ) -> Result<Vec<Measured>, CaptureError> {
     let device = &model.device;
-    let (mut ids, mut lengths, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-    for step in steps {
-        let plain = step.tokens().iter().enumerate().skip(1).filter(|(_, token)| !token.is_special);
-        rows.extend(plain.map(|(position, _)| (ids.len() + position) as i32));
-        ids.extend(step.tokens().iter().map(|token| token.id.cast_signed()));
-        lengths.push(step.tokens().len());
-    }
-    let batch = Batch::new(device, &ids, &lengths)?;
+    let (batch, ranges) = pack(device, steps.iter().map(Prepared::ids))?;
+    let plain = |(step, range): (&Prepared, &Range<usize>)| {
+        step.plain_positions().map(|position| (range.start + position) as i32).collect::<Vec<_>>()
+    };
+    let rows = steps.iter().zip(&ranges).flat_map(plain).collect::<Vec<_>>();
     let mut measured = Vec::new();
     for (layer, dictionary) in dictionaries {
         let residual = model.llama.after(device, &batch, *layer)?;

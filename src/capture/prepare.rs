@@ -109,6 +109,12 @@ impl Prepared {
         &self.layout.tokens
     }
 
+    /// The positions of its plain tokens: not position 0, and no special token. Dictionaries are trained without those.
+    pub(crate) fn plain_positions(&self) -> impl Iterator<Item = usize> + '_ {
+        let tokens = self.tokens().iter().enumerate().skip(1);
+        tokens.filter(|(_, token)| !token.is_special).map(|(position, _)| position)
+    }
+
     /// The ids of its tokens.
     pub fn ids(&self) -> Vec<u32> {
         self.tokens().iter().map(|token| token.id).collect()

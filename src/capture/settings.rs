@@ -17,6 +17,16 @@ pub enum AttentionKept {
     Full,
 }
 
+impl AttentionKept {
+    /// How many of the strongest keys are kept of a row that does not decide; none where all are.
+    pub(crate) const fn strongest(self) -> usize {
+        match self {
+            Self::Top(count) => count,
+            Self::Decision | Self::Full => 0,
+        }
+    }
+}
+
 impl fmt::Display for AttentionKept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -21,10 +21,7 @@ pub fn verify(
     let rows: Vec<i64> = steps
         .iter()
         .zip(packed.ranges())
-        .flat_map(|(step, range)| {
-            let plain = step.tokens().iter().enumerate().skip(1).filter(|(_, token)| !token.is_special);
-            plain.map(move |(position, _)| (range.start + position) as i64)
-        })
+        .flat_map(|(step, range)| step.plain_positions().map(move |position| (range.start + position) as i64))
         .collect();
     let rows = Tensor::<1, Int>::from_data(TensorData::from(rows.as_slice()), llama.device());
     let mut probe = Probe { dictionaries, rows, measured: Vec::new() };

@@ -14,10 +14,7 @@ pub(super) fn device(word: &str) -> Result<Device, UsageError> {
     match word {
         "cpu" => Ok(Device::flex()),
         "auto" => Ok(gpus.into_iter().next().unwrap_or_else(Device::flex)),
-        _ => {
-            let index = word.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok());
-            index.and_then(|index| gpus.get(index).cloned()).ok_or_else(unknown)
-        }
+        _ => number(word).and_then(|index| gpus.get(index).cloned()).ok_or_else(unknown),
     }
 }
 
@@ -33,11 +30,11 @@ pub(super) enum Machine {
 impl Machine {
     /// What `word` names, as for [`device`]; on a GPU the fused kernels, if they can do what is asked for.
     pub(super) fn of(word: &str, can_be_fused: bool) -> Result<Self, UsageError> {
-        let number = match word {
+        let wanted = match word {
             "auto" => Some(0),
-            _ => word.strip_prefix("cuda:").and_then(|number| number.parse::<usize>().ok()),
+            _ => number(word),
         };
-        let Some(number) = number.filter(|number| can_be_fused && *number < gpu::count()) else {
+        let Some(number) = wanted.filter(|number| can_be_fused && *number < gpu::count()) else {
             return device(word).map(Self::Plain);
         };
         match gpu::missing() {
@@ -75,6 +72,11 @@ impl Machine {
             Self::Fused(number) => format!("cuda:{number}"),
         }
     }
+}
+
+/// N of `cuda:N`.
+fn number(word: &str) -> Option<usize> {
+    word.strip_prefix("cuda:")?.parse().ok()
 }
 
 /// Whether a device is a GPU.

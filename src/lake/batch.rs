@@ -129,7 +129,9 @@ impl Batch {
         tables.push((&steps::TABLE, None, self.steps.try_into_values()));
         tables.push((&games::TABLE, None, self.games.try_into_values()));
         let made = tables.into_par_iter().map(|(table, layer, values)| frame(table, layer, values));
-        let mut frames: Vec<Frame> = made.collect::<Result<_, _>>()?;
+        // All of them, so that of several errors the first is told, whichever was found first.
+        let made: Vec<Result<Frame, LakeError>> = made.collect();
+        let mut frames: Vec<Frame> = made.into_iter().collect::<Result<_, _>>()?;
         frames.retain(|frame| frame.rows.num_rows() > 0);
         in_order(frames)
     }

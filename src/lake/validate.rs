@@ -18,10 +18,9 @@ pub(crate) fn validate(frames: &[Frame]) -> Result<(), BatchError> {
     let steps = step_lengths(frames);
     let games = said_steps(frames);
     count_steps(&games, &steps)?;
-    frames
-        .par_iter()
-        .map(|frame| finite(frame).and_then(|()| placed(frame, &games, &steps)))
-        .collect::<Result<(), _>>()?;
+    let checked = frames.par_iter().map(|frame| finite(frame).and_then(|()| placed(frame, &games, &steps)));
+    // All of them, so that of several errors the first is told, whichever was found first.
+    checked.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
     count_tokens(frames)
 }
 
