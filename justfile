@@ -1,7 +1,7 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 # Every build can use an NVIDIA GPU by its own kernels. SAELAKE_FEATURES=cuda adds plain tensor operations there, which
-# take a quarter of an hour to compile and are needed for f32, generated answers and what is not sparse.
+# take a quarter of an hour to compile and are needed for f32 and what is not sparse.
 features := env("SAELAKE_FEATURES", "cpu")
 flags := "--release --locked --no-default-features" + if features == "cuda" { " --features cuda" } else { "" }
 cache := env("SAELAKE_CACHE", env("XDG_CACHE_HOME", env("HOME") / ".cache") / "saelake")
@@ -85,9 +85,9 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets --all-features -- -D warnings
 
-# Check the kernels of the GPU against plain loops and against the CPU; needs an NVIDIA GPU
+# Check the kernels of the GPU against plain loops, the CPU and PyTorch's numbers; needs an NVIDIA GPU
 [group("check")]
-test-gpu:
+test-gpu: model
     cargo test {{ flags }} --package saelake-gpu --lib --features on-device
     cargo test {{ flags }} --test on-gpu --features on-device
 
@@ -141,12 +141,24 @@ bench-cpu *options: model
     cargo build --release --locked --no-default-features --package saelake-bench
     target/release/bench-cpu {{ options }}
 
-# Time the GPU: PyTorch by hand, the passes alone with where their time goes, and a capture to committed Parquet
+# Time the GPU in one table: PyTorch by hand, the passes and answers alone, captures to committed Parquet
 [group("bench")]
 bench-gpu *options:
+    cargo bench --locked --package saelake-gpu --bench bench-gpu --no-run
+    cargo bench --locked --no-default-features --package saelake --bench bench-capture --no-run
+    @echo "| what | prompts | tokens/s | of products' ceiling | GPU idle | device memory |"
+    @echo "|---|---|--:|--:|--:|--:|"
     python3 bench/torch_gpu.py --naive
-    cargo bench --locked --package saelake-gpu --bench bench-gpu
-    cargo bench --locked --no-default-features --package saelake --bench bench-capture -- {{ options }}
+    cargo bench --quiet --locked --package saelake-gpu --bench bench-gpu
+    for length in mixed 100 2048; do \
+      cargo bench --quiet --locked --no-default-features --package saelake --bench bench-capture -- \
+        $(if [ $length != mixed ]; then echo --length $length; fi) {{ options }}; \
+    done
+
+# Time a start on a model of 16 GB, made once: what `plan` says, and the seconds to the first committed step
+[group("bench")]
+bench-start *options: build
+    python3 bench/cold_start.py {{ program }} {{ options }}
 
 # Time the lake's writer, and the pipeline around it without a GPU
 [group("bench")]

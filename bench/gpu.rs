@@ -1,13 +1,16 @@
-//! Times the forward pass and the dictionaries of random weights on a GPU, and says where the time goes.
+//! Times the forward pass, the dictionaries and the answers of random weights on a GPU. Prints rows of the table of
+//! `bench-gpu`, and to stderr where the time goes.
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{Write as _, stderr};
 use std::time::Instant;
 
 mod random_llama;
 
-use gpu::{Batch, Device, Dictionary, Features, GpuError, Keep, Kept, Kind, Llama, Pinned, Shape, Taken};
+use gpu::{
+    Batch, Device, Dictionary, Features, GpuError, Keep, Kept, Kind, Llama, Past, Piece, Pinned, Taken,
+};
 
 /// Features kept of a token.
 const KEPT: usize = 64;
@@ -18,16 +21,11 @@ const STRONGEST: usize = 8;
 /// Passes of which the middle one counts.
 const RUNS: usize = 5;
 
-/// Multiplications and additions of a token's products, of the blocks and of a dictionary.
-fn flop(n_dictionaries: usize) -> f64 {
-    let Shape { d_model, d_ff, .. } = SHAPE;
-    let of_block = d_model * SHAPE.qkv() + d_model * d_model + 3 * d_model * d_ff;
-    2.0 * (BLOCKS * of_block + n_dictionaries * d_model * D_SAE) as f64
-}
-
-use random_llama::{BLOCKS, D_SAE, SHAPE, VOCABULARY, dictionary, mixed, model};
+use random_llama::{BLOCKS, SHAPE, VOCABULARY, dictionary, flop, mixed, model};
 
 struct Bench {
+    /// Multiplications and additions a second of products alone.
+    ceiling: f64,
     device: Device,
     llama: Llama,
     dictionaries: BTreeMap<usize, Dictionary>,
@@ -62,7 +60,7 @@ impl Bench {
 
     /// One pass, with all that is taken brought to the host.
     fn pass(&self, work: &mut Work) -> Result<(), GpuError> {
-        self.llama.forward(&self.device, &work.batch, &self.dictionaries, &work.taken)?;
+        self.llama.forward(&self.device, &work.batch, None, (&self.dictionaries, &work.taken))?;
         let taken = work.taken.features.values().zip(work.taken.patterns.values());
         for ((features, kept), (to_features, to_kept)) in taken.zip(&mut work.host) {
             features.out.send(&self.device, to_features, features.out.len())?;
@@ -85,18 +83,59 @@ impl Bench {
             times.push(start.elapsed().as_secs_f64());
         }
         times.sort_by(f64::total_cmp);
-        let middle = times[RUNS / 2];
-        let (rate, products) = (tokens as f64 / middle, tokens as f64 / middle * flop(layers.len()) / 1e12);
-        let time = middle * 1e3;
-        writeln!(
-            self.out,
-            "{title}: {tokens} tokens, {time:.1} ms, {rate:.0} tok/s, products {products:.0} TFLOP/s"
-        )?;
+        let rate = tokens as f64 / times[RUNS / 2];
+        let share = 100.0 * rate * flop(layers.len()) / self.ceiling;
+        let memory = self.device.peak_memory()? as f64 / 1e9;
+        writeln!(self.out, "| saelake, passes | {title} | {rate:.0} | {share:.0} % | | {memory:.1} GB |")?;
+        writeln!(stderr(), "{title}")?;
         self.device.start_clock();
         self.pass(&mut work)?;
-        for (name, (count, time)) in self.device.stop_clock()? {
+        for (name, (count, time)) in self.device.stop_clock()?.0 {
             let each = time / f64::from(count);
-            writeln!(self.out, "    {name:18} {count:5} x {each:7.3} ms = {time:8.2} ms")?;
+            writeln!(stderr(), "    {name:18} {count:5} x {each:7.3} ms = {time:8.2} ms")?;
+        }
+        Ok(())
+    }
+}
+
+/// Tokens that are in the past of every answer when the first of them is timed.
+const PROMPT: usize = 300;
+
+/// Tokens of an answer.
+const ANSWER: usize = 64;
+
+impl Bench {
+    /// Tokens a second of answers, so many at once, drawn one after the other at temperature 0.7.
+    fn answers(&mut self, at_once: usize) -> Result<(), Box<dyn Error>> {
+        let (device, rows) = (&self.device, at_once * (PROMPT + ANSWER + 1));
+        let past = Past::new(device, &SHAPE, BLOCKS, rows)?;
+        let last = (0..at_once as i32).collect::<Vec<_>>();
+        let (nothing, taken, draws) = (BTreeMap::new(), Taken::default(), vec![0.5; at_once]);
+        let mut ids = vec![7; at_once];
+        let mut token = |position: usize| -> Result<(), GpuError> {
+            let piece = |answer| Piece { past: position, tokens: 1, room: answer * (PROMPT + ANSWER + 1) };
+            let batch = Batch::remembered(device, &ids, &(0..at_once).map(piece).collect::<Vec<_>>())?;
+            let residual = self.llama.forward(device, &batch, Some(&past), (&nothing, &taken))?;
+            ids = self.llama.draw(device, &residual, &last, (&draws, 0.7))?.read::<i32>(device, at_once)?;
+            Ok(())
+        };
+        // What the prompts leave in the past does not matter for the time.
+        token(PROMPT)?;
+        let start = Instant::now();
+        (PROMPT..PROMPT + ANSWER).try_for_each(&mut token)?;
+        let each = start.elapsed().as_secs_f64() / ANSWER as f64;
+        let (rate, time) = (at_once as f64 / each, each * 1e3);
+        let memory = device.peak_memory()? as f64 / 1e9;
+        writeln!(self.out, "| saelake, answers | {at_once} at once | {rate:.0} | | | {memory:.1} GB |")?;
+        writeln!(stderr(), "{at_once} answers after {PROMPT} tokens: {time:.2} ms a token")?;
+        device.start_clock();
+        token(PROMPT + ANSWER)?;
+        for (name, (count, time)) in device.stop_clock()?.0 {
+            writeln!(
+                self.out,
+                "    {name:18} {count:5} x {:7.3} ms = {time:8.2} ms",
+                time / f64::from(count)
+            )?;
         }
         Ok(())
     }
@@ -105,29 +144,25 @@ impl Bench {
 fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let device = Device::open(0, Kind::Bf16, SHAPE.head)?;
-    let mut out = std::io::stdout();
-    writeln!(out, "{}, open and compiled after {:.2} s", device.name()?, start.elapsed().as_secs_f64())?;
+    let out = std::io::stdout();
+    writeln!(stderr(), "{}, open and compiled after {:.2} s", device.name()?, start.elapsed().as_secs_f64())?;
+    let ceiling = device.product_rate(&SHAPE)?;
     let llama = model(&device)?;
     let mut dictionaries = BTreeMap::new();
     for layer in [8, 15, 31] {
         dictionaries.insert(layer, dictionary(&device, layer, KEPT)?);
     }
     device.wait()?;
-    writeln!(
-        out,
-        "weights made after {:.2} s, {:?} bytes free",
-        start.elapsed().as_secs_f64(),
-        device.memory()?
-    )?;
-    let mut bench = Bench { device, llama, dictionaries, out };
+    let mut bench = Bench { ceiling, device, llama, dictionaries, out };
     let layers = [8, 15, 31];
-    bench.run("8 x 512, forward", &[512; 8], &[])?;
-    bench.run("32 x 512, forward", &[512; 32], &[])?;
-    bench.run("32 x 512, three layers", &[512; 32], &layers)?;
-    bench.run("mixed 16k, forward", &mixed(16_384), &[])?;
-    bench.run("mixed 16k, three layers", &mixed(16_384), &layers)?;
-    bench.run("160 x 100, three layers", &[100; 160], &layers)?;
-    bench.run("8 x 2048, three layers", &[2048; 8], &layers)?;
-    bench.run("one of 300, three layers", &[300], &layers)?;
+    bench.run("mixed, forward alone", &mixed(16_384), &[])?;
+    bench.run("mixed", &mixed(16_384), &layers)?;
+    bench.run("100", &[100; 160], &layers)?;
+    bench.run("512", &[512; 32], &layers)?;
+    bench.run("2,048", &[2048; 8], &layers)?;
+    bench.run("one of 300", &[300], &layers)?;
+    for at_once in [1, 16, 64, 256] {
+        bench.answers(at_once)?;
+    }
     Ok(())
 }

@@ -17,6 +17,14 @@ pub(crate) const CONTEXT: usize = 8192;
 
 /// Features of a dictionary.
 pub(crate) const D_SAE: usize = 32_768;
+
+/// Multiplications and additions of a token's products, of the blocks and of dictionaries.
+pub(crate) fn flop(n_dictionaries: usize) -> f64 {
+    let Shape { d_model, d_ff, .. } = SHAPE;
+    let of_block = d_model * SHAPE.qkv() + d_model * d_model + 3 * d_model * d_ff;
+    2.0 * (BLOCKS * of_block + n_dictionaries * d_model * D_SAE) as f64
+}
+
 /// The model.
 pub(crate) fn model(device: &Device) -> Result<Llama, GpuError> {
     let Shape { d_model: d, d_ff: f, head, .. } = SHAPE;

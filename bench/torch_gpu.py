@@ -1,9 +1,11 @@
 """The same work as bench-gpu in PyTorch, as well as it is done by hand: SDPA, top-k and the strongest keys on the GPU.
 
-usage: torch_gpu.py [--naive]
+usage: torch_gpu.py [--naive] [--compile]
 
+Prints rows of a table: who, prompts, tokens/s, share of the products' ceiling, GPU idle, device memory.
 Random bf16 weights in the shape of Llama 3.1 8B, three dictionaries of 32,768 features, 64 kept, the 8 strongest keys of
-every row. Nothing is stored; with --naive the dense features and patterns are copied to the host instead.
+every row. Nothing is stored; with --naive the dense features and patterns are copied to the host instead, and with --compile
+the same runs once more through torch.compile.
 """
 
 import argparse
@@ -84,27 +86,47 @@ def mixed(tokens):
         lengths.append(length)
 
 
-def run(title, batches, tokens, model, taken, naive=False):
+def flop(taken):
+    of_block = D * (HEADS + 2 * KV) * HEAD + D * D + 3 * D * FF
+    return 2 * (BLOCKS * of_block + (len(LAYERS) * D * D_SAE if taken else 0))
+
+
+def run(title, batches, tokens, model, ceiling, taken=True, naive=False, who="PyTorch, eager", forward=forward):
     def once():
         for ids in batches:
             forward(ids, model, taken, naive)
         torch.cuda.synchronize()
 
     once()
+    torch.cuda.reset_peak_memory_stats()
     times = []
     for _ in range(5):
         start = time.perf_counter()
         once()
         times.append(time.perf_counter() - start)
-    middle = statistics.median(times)
-    print(f"PyTorch {title}: {tokens} tokens, {middle * 1e3:.1f} ms, {tokens / middle:.0f} tok/s", flush=True)
+    rate = tokens / statistics.median(times)
+    share, memory = 100 * rate * flop(taken) / ceiling, torch.cuda.max_memory_allocated() / 1e9
+    print(f"| {who} | {title} | {rate:,.0f} | {share:.0f} % | | {memory:.1f} GB |", flush=True)
+
+
+def product_rate():
+    a, b = torch.randn(4096, D, device="cuda").bfloat16(), torch.randn(D, 2 * FF, device="cuda").bfloat16()
+    for _ in range(20):
+        a @ b
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(20):
+        a @ b
+    torch.cuda.synchronize()
+    return 20 * 2 * 4096 * D * 2 * FF / (time.perf_counter() - start)
 
 
 @torch.inference_mode()
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--naive", action="store_true")
-    naive = parser.parse_args().naive
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
     half = torch.arange(0, HEAD, 2, device="cuda") / HEAD
     angles = torch.outer(torch.arange(8192, device="cuda").float(), 500000.0**-half)
     angles = torch.cat((angles, angles), -1)
@@ -112,29 +134,23 @@ def main():
         [Block() for _ in range(BLOCKS)], weights(VOCABULARY, D), angles.cos().bfloat16(), angles.sin().bfloat16(),
         {layer: weights(D_SAE, D) for layer in LAYERS},
     )
-    a = torch.randn(4096, 4096, device="cuda", dtype=torch.bfloat16)
-    for _ in range(20):
-        a @ a
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(50):
-        a @ a
-    torch.cuda.synchronize()
-    print(f"PyTorch product of 4096: {50 * 2 * 4096**3 / (time.perf_counter() - start) / 1e12:.0f} TFLOP/s")
+    ceiling = product_rate()
     ids = lambda n, length: torch.randint(0, VOCABULARY, (n, length), device="cuda")
-    run("8 x 512, forward", [ids(8, 512)], 4096, model, False)
-    run("32 x 512, forward", [ids(32, 512)], 16384, model, False)
-    run("32 x 512, three layers", [ids(32, 512)], 16384, model, True)
     lengths = mixed(16384)
     groups = [lengths[i : i + 8] for i in range(0, len(lengths), 8)]
     batches = [ids(len(group), max(group)) for group in groups]
-    run("mixed 16k, forward", batches, sum(lengths), model, False)
-    run("mixed 16k, three layers", batches, sum(lengths), model, True)
-    run("160 x 100, three layers", [ids(160, 100)], 16000, model, True)
-    run("8 x 2048, three layers", [ids(1, 2048) for _ in range(8)], 16384, model, True)
-    run("one of 300, three layers", [ids(1, 300)], 300, model, True)
-    if naive:
-        run("8 x 512, three layers, copied dense", [ids(8, 512)], 4096, model, True, True)
+    run("mixed, forward alone", batches, sum(lengths), model, ceiling, False)
+    run("mixed", batches, sum(lengths), model, ceiling)
+    run("100", [ids(160, 100)], 16000, model, ceiling)
+    run("512", [ids(32, 512)], 16384, model, ceiling)
+    run("2,048", [ids(1, 2048) for _ in range(8)], 16384, model, ceiling)
+    if options.compile:
+        compiled = dict(who="PyTorch, compiled", forward=torch.compile(forward))
+        run("512", [ids(32, 512)], 16384, model, ceiling, **compiled)
+        compiled["forward"] = torch.compile(forward, dynamic=True)
+        run("mixed", batches, sum(lengths), model, ceiling, **compiled)
+    if options.naive:
+        run("512", [ids(8, 512)], 4096, model, ceiling, naive=True, who="PyTorch, dense copies to the host")
 
 
 main()

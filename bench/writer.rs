@@ -13,13 +13,13 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use saelake::capture::{
-    Answer, AttentionKept, CaptureError, Captured, Drawing, Engine, Observed, Pair, Pass, Prepared, Run,
-    Settings, Source, collect,
+    Answer, Asked, AttentionKept, CaptureError, Captured, Drawing, Engine, Observed, Pair, Pass, Past,
+    Prepared, Run, Settings, Source, collect,
 };
 use saelake::dictionary::{Keep, Measured};
 use saelake::game::Decide;
 use saelake::lake::{Batch, Lake};
-use saelake::model::{Cache, Config, Rope, Scaling};
+use saelake::model::{Config, Rope, Scaling};
 use synthetic::{SMALL, Shape};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -123,7 +123,7 @@ impl Engine for Made {
         &self.settings
     }
 
-    fn start(&self, steps: &[&Prepared], _: &[[u32; 2]]) -> Result<Pass<'_>, CaptureError> {
+    fn start(&self, steps: &[&Prepared], _: &[[u32; 2]], _: bool) -> Result<Pass<'_>, CaptureError> {
         let games = steps.iter().map(|step| step.game).collect::<Vec<_>>();
         Ok(Box::new(move || {
             let seen = |game: &i64| {
@@ -138,13 +138,9 @@ impl Engine for Made {
             Ok(Observed {
                 captured: games.par_iter().map(seen).collect(),
                 pairs: vec![pair; games.len()],
-                caches: vec![Cache::default(); games.len()],
+                past: Box::new(Nothing),
             })
         }))
-    }
-
-    fn continuations(&self, _: &Prepared, _: &Cache, _: &[Vec<u32>]) -> Result<Vec<f32>, CaptureError> {
-        Err(CaptureError::NotFused("going on"))
     }
 
     fn generate(
@@ -158,6 +154,15 @@ impl Engine for Made {
 
     fn measure(&self, _: &[Prepared]) -> Result<Vec<Measured>, CaptureError> {
         Ok(Vec::new())
+    }
+}
+
+/// Prompts of a file are not gone on from.
+struct Nothing;
+
+impl Past for Nothing {
+    fn continuations(&self, _: &[Asked]) -> Result<Vec<Vec<f32>>, CaptureError> {
+        Err(CaptureError::NotFused("going on"))
     }
 }
 

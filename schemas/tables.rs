@@ -38,7 +38,7 @@ table! {
         source: String, Dictionary, "`slot-machine`, or the name of the prompts file";
         decide: Option<String>, Dictionary, "how a decision was made: `choice` or `generate`";
         bos: String, Dictionary, "how many beginning-of-sequence tokens a step starts with and who put them there: `none`, `template` or `tokenizer`";
-        settings: String, Dictionary, "every setting of the run, as JSON";
+        settings: String, Dictionary, "every setting of the run, as JSON; `packing-difference` is what was measured before it began: the largest change of any kind of number between steps packed into one pass and the same steps alone, as a share";
     }
 }
 

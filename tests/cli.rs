@@ -118,6 +118,59 @@ fn a_lake_that_cannot_be_written_is_refused() {
     refuses(&["collect", "--lake", "/proc/saelake"], 3, &["/proc/saelake"]);
 }
 
+/// What `plan` tells, by its names.
+fn plan(options: &[&str]) -> serde_json::Value {
+    let output = program(&[&["plan", "--json", "--device", "cpu"], options].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_plan_tells_what_a_run_takes_and_runs_nothing() {
+    /// A forecast that is off by more than this, one way or the other, is of no use.
+    const OFF: f64 = 1.5;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let prompts = folder.path().join("prompts.jsonl");
+    let text = "The machine pays three times the bet. ".repeat(20);
+    let lines = (0..4).map(|game| format!("{{\"game\": \"{game}\", \"text\": \"{text}{game}\"}}\n"));
+    fs::write(&prompts, lines.collect::<String>()).unwrap();
+    let options = ["--lake", path(&lake), "--prompts", path(&prompts)];
+    let before = plan(&options);
+    assert!(!lake.exists(), "a plan must leave nothing behind");
+    let output = program(&[&["collect", "--device", "cpu"], &options[..]].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    let told = said(&output);
+    assert!(told.contains("expected were"), "{told}");
+    let count = |word: &str| -> u64 {
+        let words = told.split_whitespace().collect::<Vec<_>>();
+        let at = words.iter().position(|other| other.trim_end_matches([',', ':']) == word).unwrap();
+        words[at - 1].parse().unwrap()
+    };
+    assert_eq!((before["games"].as_u64(), before["tokens"].as_u64()), (Some(4), Some(count("tokens"))));
+    let (planned, written) = (before["disk_bytes"].as_f64().unwrap(), count("bytes") as f64);
+    assert!(
+        planned / written < OFF && written / planned < OFF,
+        "{planned} bytes are planned, {written} written"
+    );
+    // Four games are in the lake now; what they took is known.
+    let after = plan(&["--lake", path(&lake), "--games", "10"]);
+    assert_eq!(after["games"], 10);
+    assert!((after["bytes_a_token"].as_f64().unwrap() - written / count("tokens") as f64).abs() <= 1.0);
+}
+
+#[test]
+fn a_plan_of_what_no_disk_holds_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    refuses(
+        &["plan", "--device", "cpu", "--lake", path(&lake), "--games", "50000000"],
+        3,
+        &["GB free", "lake"],
+    );
+    refuses(&["plan", "--lake", path(&lake), "--layers", "30"], 2, &["layer 30"]);
+}
+
 #[test]
 fn a_question_to_no_lake_is_refused() {
     let folder = tempfile::tempdir().unwrap();

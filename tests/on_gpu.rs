@@ -3,6 +3,9 @@
 
 #![cfg(test)]
 
+#[path = "on_gpu/default_model.rs"]
+mod default_model;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -12,11 +15,12 @@ use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use saelake::capture::{
-    AttentionKept, Captured, Engine, Fused, Observed, Prepared, Reader, Settings, prepare,
+    Answer, Asked, AttentionKept, Captured, Drawing, Engine, Fused, Observed, Prepared, Reader, Settings,
+    prepare,
 };
 use saelake::dictionary::{Activation, Dictionary, Expected, Format, Input, Keep, Provenance};
 use saelake::game::{Body, Decide, Prompt};
-use saelake::model::{Cache, Dtype, Hook, OnGpu, Opened, open, open_fused};
+use saelake::model::{Dtype, Hook, Llama, OnGpu, Opened, Packed, open, open_fused};
 use safetensors::tensor::{Dtype as Stored, TensorView, serialize_to_file};
 use tempfile::TempDir;
 
@@ -62,7 +66,7 @@ impl Case {
         let path = folder.path().to_str().unwrap();
         Self {
             plain: open(path, &Device::flex(), Dtype::F32).unwrap(),
-            fused: open_fused(path, 0, Dtype::Bf16).unwrap(),
+            fused: open_fused(path, 0, Dtype::Bf16, &|_, _| ()).unwrap(),
             dictionaries: vec![
                 dictionary(0, Activation::JumpRelu { threshold: vector(&[0.5; D_SAE]) }),
                 dictionary(2, Activation::TopK { k: 20, rank_by: None }),
@@ -93,9 +97,9 @@ fn settings() -> Settings {
     }
 }
 
-fn see(engine: &dyn Engine, steps: &[Prepared]) -> Observed {
+fn see<'a>(engine: &'a dyn Engine, steps: &[Prepared]) -> Observed<'a> {
     let steps = steps.iter().collect::<Vec<_>>();
-    engine.start(&steps, &vec![[11, 12]; steps.len()]).unwrap()().unwrap()
+    engine.start(&steps, &vec![[11, 12]; steps.len()], false).unwrap()().unwrap()
 }
 
 /// bf16 rounds, so that no number is what it is in f32. The fused kernels are held to what plain operations in bf16 lose.
@@ -104,8 +108,9 @@ fn no_more_is_lost_than_by_plain_operations_in_bf16() {
     let (case, settings) = (Case::new(), settings());
     let steps = case.steps();
     let reader = |llama| Reader { llama, dictionaries: &case.dictionaries, settings: &settings };
-    let exact = see(&reader(&case.plain.llama), &steps);
-    let plain = see(&reader(&case.plain.llama.plain(Dtype::Bf16)), &steps);
+    let in_bf16 = case.plain.llama.plain(Dtype::Bf16);
+    let (exact, plain) = (reader(&case.plain.llama), reader(&in_bf16));
+    let (exact, plain) = (see(&exact, &steps), see(&plain, &steps));
     let fused = Fused::new(&case.fused.llama, &case.dictionaries, &settings).unwrap();
     let fused = see(&fused, &steps);
     let (of_plain, of_fused) = (losses(&plain, &exact), losses(&fused, &exact));
@@ -116,7 +121,7 @@ fn no_more_is_lost_than_by_plain_operations_in_bf16() {
 }
 
 /// The root mean square of the differences of each kind of number, relative to the numbers.
-fn losses(found: &Observed, exact: &Observed) -> BTreeMap<&'static str, f32> {
+fn losses(found: &Observed<'_>, exact: &Observed<'_>) -> BTreeMap<&'static str, f32> {
     let mut numbers = BTreeMap::<_, Vec<(f32, f32)>>::new();
     let mut add = |name, a: &[f32], b: &[f32]| {
         numbers.entry(name).or_default().extend(a.iter().copied().zip(b.iter().copied()));
@@ -170,18 +175,89 @@ fn dictionaries_are_measured_alike() {
     }
 }
 
+/// Logarithms of probabilities are sums of a few logits that are each off by a few roundings.
+const LOGITS_AGREE: f32 = 0.1;
+
 #[test]
 fn answers_go_on_alike() {
     let (case, settings) = (Case::new(), settings());
     let reader = Reader { llama: &case.plain.llama, dictionaries: &[], settings: &settings };
     let fused = Fused::new(&case.fused.llama, &[], &settings).unwrap();
     let steps = case.steps();
-    let answers = [vec![5, 9, 40], vec![5, 9], vec![5]];
-    let seen = see(&reader, &steps[1..2]);
-    let expected = reader.continuations(&steps[1], &seen.caches[0], &answers).unwrap();
-    let found = fused.continuations(&steps[1], &Cache::default(), &answers).unwrap();
-    for (a, b) in found.iter().zip(expected) {
-        assert!((a.ln() - b.ln()).abs() < 0.1, "{a} and {b}");
+    let steps = steps.iter().collect::<Vec<_>>();
+    let asked = [
+        Asked { step: 1, answers: vec![vec![5, 9, 40], vec![5, 9], vec![5]] },
+        Asked { step: 0, answers: Vec::new() },
+        Asked { step: 2, answers: vec![vec![7, 300]] },
+    ];
+    let go_on = |engine: &dyn Engine, remember| {
+        let seen = engine.start(&steps, &[[11, 12]; 3], remember).unwrap()().unwrap();
+        seen.past.continuations(&asked).unwrap()
+    };
+    let expected = go_on(&reader, true);
+    for found in [go_on(&fused, true), go_on(&fused, false)] {
+        assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [3, 0, 1]);
+        for (a, b) in found.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((a.ln() - b.ln()).abs() < LOGITS_AGREE, "{a} and {b}");
+        }
+    }
+}
+
+/// Prompts of different lengths, more than are under way at once, so that they begin and end at different times.
+#[test]
+fn answers_are_what_the_model_in_f32_would_draw() {
+    const PROMPTS: usize = 300;
+    let (case, settings) = (Case::new(), settings());
+    let fused = Fused::new(&case.fused.llama, &[], &settings).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let prompts = (0..PROMPTS).map(|_| {
+        let length = random.random_range(1..70);
+        (0..length).map(|_| random.random_range(0..600)).collect::<Vec<u32>>()
+    });
+    let prompts = prompts.collect::<Vec<_>>();
+    for temperature in [0.0, 1.3] {
+        let mut streams = (0..PROMPTS as u64).map(ChaCha8Rng::seed_from_u64).collect::<Vec<_>>();
+        let mut draws = vec![Vec::new(); PROMPTS];
+        let mut draw = |prompt: usize| {
+            let drawn = streams[prompt].random::<f32>();
+            draws[prompt].push(drawn);
+            drawn
+        };
+        let drawing = Drawing { temperature, max_new_tokens: 12 };
+        let answers = fused.generate(&prompts, &drawing, &mut draw).unwrap();
+        for (place, answer) in answers.iter().enumerate() {
+            assert_eq!(draws[place].len(), answer.ids.len());
+            let ended = answer.ids.iter().position(|id| *id == 601);
+            assert_eq!(answer.ids.len(), ended.map_or(12, |at| at + 1));
+        }
+        for place in (0..PROMPTS).step_by(7) {
+            drawn_right(&case.plain.llama, &prompts[place], (&answers[place], &draws[place]), temperature);
+        }
+    }
+}
+
+/// Every token of an answer is one that the f32 model, given the tokens before it, would draw, but for what rounding to
+/// bf16 may move.
+fn drawn_right(llama: &Llama, prompt: &[u32], (answer, draws): (&Answer, &[f32]), temperature: f32) {
+    let ids = [prompt, &answer.ids].concat();
+    let residual = llama.forward(&Packed::new([ids.as_slice()]), &mut ());
+    let answered = residual.slice([prompt.len() - 1..ids.len() - 1, 0..D]);
+    let logits = llama.logits(answered);
+    let logits = logits.into_data().try_to_vec::<f32>().unwrap();
+    for (place, (row, id)) in logits.chunks(VOCABULARY).zip(&answer.ids).enumerate() {
+        let largest = row.iter().copied().fold(f32::MIN, f32::max);
+        if temperature == 0.0 {
+            let short = largest - row[*id as usize];
+            assert!(short < LOGITS_AGREE, "token {place}: {id} is {short} below the likeliest");
+            continue;
+        }
+        let weights = row.iter().map(|logit| f64::from((logit - largest) / temperature).exp());
+        let weights = weights.collect::<Vec<_>>();
+        let total = weights.iter().sum::<f64>();
+        let below = weights[..*id as usize].iter().sum::<f64>() / total;
+        let above = below + weights[*id as usize] / total;
+        let (draw, off) = (f64::from(draws[place]), f64::from(LOGITS_AGREE));
+        assert!(below - off < draw && draw < above + off, "token {place}: {draw} is not in {below}..{above}");
     }
 }
 

@@ -49,6 +49,13 @@ extern "C" __global__ void rotate(T *x, const int *positions, const float2 *turn
     }
 }
 
+// Copies the columns of each row from `skip` on, its keys and values, to the row of `past` that is its own. One block a row.
+extern "C" __global__ void remember(const T *x, const int *rooms, T *past, int columns, int skip, int width) {
+    const Wide *from = (const Wide *)(x + (u64)blockIdx.x * columns + skip);
+    Wide *to = (Wide *)(past + (u64)rooms[blockIdx.x] * width);
+    for (int i = threadIdx.x; i < width / WIDE; i += blockDim.x) to[i] = from[i];
+}
+
 // silu(gate) * up of rows [gate | up], each half `width` wide.
 extern "C" __global__ void swiglu(const T *gate_up, T *out, int width, u64 total) {
     u64 i = ((u64)blockIdx.x * blockDim.x + threadIdx.x) * WIDE;

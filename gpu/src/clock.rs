@@ -15,6 +15,9 @@ pub(crate) struct Clock(Mutex<Option<Vec<Marked>>>);
 /// A kind of work, and the marks before and after.
 type Marked = (&'static str, CudaEvent, CudaEvent);
 
+/// How often each kind of work was done, and the milliseconds that it took together.
+pub type Times = BTreeMap<&'static str, (u32, f64)>;
+
 /// A point in the stream of work.
 pub struct Mark(CudaEvent);
 
@@ -42,19 +45,24 @@ impl Device {
         *self.clock.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
     }
 
-    /// Ends it: how often each kind of work was done since, and the milliseconds that it took together.
+    /// Ends it: how often each kind of work was done since, and the milliseconds that it took together; and the
+    /// milliseconds from the beginning of the first work to the end of the last.
     ///
     /// # Errors
     /// If some work failed.
-    pub fn stop_clock(&self) -> Result<BTreeMap<&'static str, (u32, f64)>, GpuError> {
+    pub fn stop_clock(&self) -> Result<(Times, f64), GpuError> {
         self.wait()?;
-        let marks = self.clock.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut times = BTreeMap::<_, (u32, f64)>::new();
-        for (name, start, end) in marks.unwrap_or_default() {
+        let marks = self.clock.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let span = match (marks.first(), marks.last()) {
+            (Some((_, start, _)), Some((.., end))) => f64::from(start.elapsed_ms(end)?),
+            _ => 0.0,
+        };
+        let mut times = Times::new();
+        for (name, start, end) in marks {
             let time = times.entry(name).or_default();
             *time = (time.0 + 1, time.1 + f64::from(start.elapsed_ms(&end)?));
         }
-        Ok(times)
+        Ok((times, span))
     }
 
     /// Milliseconds that the device takes for what `work` asks of it.

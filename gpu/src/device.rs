@@ -36,23 +36,27 @@ pub struct Device {
 }
 
 /// The kernels.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 13] = [
     "gather_rows",
     "add_norm",
     "rotate",
+    "remember",
     "swiglu",
     "fill_normal",
     "attend",
+    "attend_one",
     "attend_rows",
     "select_features",
     "unexplained",
     "pick_logits",
+    "draw_tokens",
 ];
 
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     include_str!("../kernels/numbers.cuh"),
     include_str!("../kernels/rows.cu"),
     include_str!("../kernels/attend.cu"),
+    include_str!("../kernels/attend_one.cu"),
     include_str!("../kernels/attend_rows.cu"),
     include_str!("../kernels/select.cu"),
     include_str!("../kernels/logits.cu"),
@@ -123,12 +127,22 @@ impl Device {
         Ok(self.stream.synchronize()?)
     }
 
-    /// Bytes that are free, and that there are.
+    /// Bytes that are free, and that there are. What the driver keeps of memory that was freed counts as free.
     ///
     /// # Errors
     /// If the device cannot be asked.
     pub fn memory(&self) -> Result<(usize, usize), GpuError> {
-        Ok(self.stream.context().mem_get_info()?)
+        let (free, all) = self.stream.context().mem_get_info()?;
+        Ok((free + kept_memory(self.stream.context().ordinal())?, all))
+    }
+
+    /// The most bytes that were in use at once.
+    ///
+    /// # Errors
+    /// If the device cannot be asked.
+    pub fn peak_memory(&self) -> Result<usize, GpuError> {
+        let number = self.stream.context().ordinal();
+        of_pool(number, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH)
     }
 
     /// The name of the device.
@@ -186,6 +200,25 @@ fn keep_freed_memory(number: usize) -> Result<(), GpuError> {
         sys::cuMemPoolSetAttribute(pool, threshold, (&raw mut all).cast()).result()?;
     }
     Ok(())
+}
+
+/// What the driver says of the memory of its pool.
+fn of_pool(number: usize, attribute: sys::CUmemPool_attribute) -> Result<usize, GpuError> {
+    let (mut pool, mut bytes) = (std::ptr::null_mut(), 0_u64);
+    // SAFETY: the pointers are to values of the types that the driver writes.
+    #[expect(unsafe_code, reason = "questions to the driver")]
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, number as i32).result()?;
+        sys::cuMemPoolGetAttribute(pool, attribute, (&raw mut bytes).cast()).result()?;
+    }
+    Ok(bytes as usize)
+}
+
+/// Bytes that the driver keeps and nobody uses.
+fn kept_memory(number: usize) -> Result<usize, GpuError> {
+    let reserved = of_pool(number, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)?;
+    let used = of_pool(number, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?;
+    Ok(reserved.saturating_sub(used))
 }
 
 /// Where the headers of CUDA may be.

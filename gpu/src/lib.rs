@@ -18,15 +18,18 @@ mod memory;
 #[path = "../../tests/gpu/mod.rs"]
 mod on_device;
 mod ops;
+mod past;
+mod probe;
 mod products;
 mod staging;
 mod tiles;
 
-pub use clock::Mark;
+pub use clock::{Mark, Times};
 pub use device::{Device, Kind, count, missing};
 pub use encode::{Dictionary, Features};
 pub use error::GpuError;
 pub use keep::{Keep, Kept};
-pub use llama::{Block, Llama, Shape, Taken};
+pub use llama::{Block, Llama, Rows, Shape, Taken};
 pub use memory::{Buffer, Pinned};
-pub use tiles::Batch;
+pub use past::Past;
+pub use tiles::{Batch, Piece};

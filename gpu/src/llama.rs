@@ -8,6 +8,7 @@ use super::error::GpuError;
 use super::keep::Kept;
 use super::memory::Buffer;
 use super::ops::{Attended, Heads};
+use super::past::Past;
 use super::tiles::Batch;
 
 /// Rows whose logits are in memory at the same time: 128,256 of them are half a gigabyte for 1,000 rows.
@@ -71,6 +72,27 @@ pub struct Taken {
     pub features: BTreeMap<usize, Features>,
     /// What is kept of a block's pattern.
     pub patterns: BTreeMap<usize, Kept>,
+    /// Rows of the residual after a block.
+    pub residuals: BTreeMap<usize, Rows>,
+}
+
+/// Rows of the residual that are kept as they are.
+pub struct Rows {
+    /// `[rows, d_model]`, 16-bit.
+    pub out: Buffer,
+    places: Buffer,
+    count: usize,
+}
+
+impl Rows {
+    /// Room for the packed rows `rows` of a residual of `width` columns.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub fn new(device: &Device, rows: &[i32], width: usize) -> Result<Self, GpuError> {
+        let (out, places) = (Buffer::new(device, 2 * rows.len() * width)?, Buffer::of(device, rows)?);
+        Ok(Self { out, places, count: rows.len() })
+    }
 }
 
 /// Activations of a pass.
@@ -88,6 +110,11 @@ impl Shape {
     /// Columns of queries, keys and values together.
     pub const fn qkv(&self) -> usize {
         (self.n_heads + 2 * self.n_kv_heads) * self.head
+    }
+
+    /// Columns of keys and values together.
+    pub(crate) const fn remembered(&self) -> usize {
+        2 * self.n_kv_heads * self.head
     }
 
     const fn mixed(&self) -> usize {
@@ -121,35 +148,22 @@ impl Room {
 
 impl Llama {
     /// Runs `batch`, fills what is in `taken`, and returns the residual after the last block, before the final norm:
-    /// `[tokens, d_model]`. All of it is under way when this returns.
+    /// `[tokens, d_model]`. A batch that is remembered goes on from `past` and is kept there. All of it is under way when
+    /// this returns.
     ///
     /// # Errors
     /// If the device refuses.
+    ///
+    /// # Panics
+    /// If a batch that is remembered comes without a past, or one that is not with it.
     pub fn forward(
         &self,
         device: &Device,
         batch: &Batch,
-        dictionaries: &BTreeMap<usize, Dictionary>,
-        taken: &Taken,
-    ) -> Result<Buffer, GpuError> {
-        self.run(device, batch, (dictionaries, taken), self.blocks.len())
-    }
-
-    /// The residual after the block `layer`: `[tokens, d_model]`.
-    ///
-    /// # Errors
-    /// If the device refuses.
-    pub fn after(&self, device: &Device, batch: &Batch, layer: usize) -> Result<Buffer, GpuError> {
-        self.run(device, batch, (&BTreeMap::new(), &Taken::default()), layer + 1)
-    }
-
-    fn run(
-        &self,
-        device: &Device,
-        batch: &Batch,
+        past: Option<&Past>,
         (dictionaries, taken): (&BTreeMap<usize, Dictionary>, &Taken),
-        n_blocks: usize,
     ) -> Result<Buffer, GpuError> {
+        assert_eq!(past.is_some(), batch.rooms.is_some(), "what is remembered needs a past");
         let (shape, n) = (&self.shape, batch.tokens());
         let room = Room::new(device, shape, n)?;
         let Room { x, normed, qkv, mixed, delta, gate_up, hidden } = &room;
@@ -159,24 +173,27 @@ impl Llama {
         };
         device.gather(self.embed.at(), batch.ids.at(), x.at(), [n, d])?;
         let mut pending = 0;
-        for (layer, block) in self.blocks[..n_blocks].iter().enumerate() {
+        for (layer, block) in self.blocks.iter().enumerate() {
             device.add_norm([x.at(), pending, block.ln1.at(), normed.at()], [n, d], shape.eps)?;
             product("q|k|v product", [normed, &block.qkv, qkv], d, shape.qkv())?;
             let turned = shape.n_heads + shape.n_kv_heads;
             let turns = [qkv.at(), batch.positions.at(), self.turns.at()];
             device.rotate(turns, [n, shape.qkv(), turned, shape.head / 2])?;
-            self.attend(device, batch, &room, taken.patterns.get(&layer))?;
+            let from = self.attended(device, batch, (layer, past), qkv)?;
+            if let Some(kept) = taken.patterns.get(&layer) {
+                kept.fill(device, from, batch, shape.heads())?;
+            }
+            device.attend(from, mixed.at(), batch, shape.heads())?;
             product("output product", [mixed, &block.output, delta], shape.mixed(), d)?;
             device.add_norm([x.at(), delta.at(), block.ln2.at(), normed.at()], [n, d], shape.eps)?;
             product("gate|up product", [normed, &block.gate_up, gate_up], d, 2 * f)?;
             device.swiglu(gate_up.at(), hidden.at(), [n, f])?;
             product("down product", [hidden, &block.down, delta], f, d)?;
             pending = delta.at();
-            if let (Some(dictionary), Some(features)) = (dictionaries.get(&layer), taken.features.get(&layer))
-            {
+            if taken.is_read(layer) {
                 device.add_norm([x.at(), pending, 0, 0], [n, d], shape.eps)?;
                 pending = 0;
-                dictionary.encode(device, x, features)?;
+                self.take(device, x, (dictionaries.get(&layer), taken), layer)?;
             }
         }
         if pending != 0 {
@@ -185,9 +202,43 @@ impl Llama {
         Ok(room.x)
     }
 
+    /// Fills what is taken of the residual `x` after a block.
+    fn take(
+        &self,
+        device: &Device,
+        x: &Buffer,
+        (dictionary, taken): (Option<&Dictionary>, &Taken),
+        layer: usize,
+    ) -> Result<(), GpuError> {
+        if let (Some(dictionary), Some(features)) = (dictionary, taken.features.get(&layer)) {
+            dictionary.encode(device, x, features)?;
+        }
+        if let Some(rows) = taken.residuals.get(&layer) {
+            device.gather(x.at(), rows.places.at(), rows.out.at(), [rows.count, self.shape.d_model])?;
+        }
+        Ok(())
+    }
+
+    /// Where a block's queries, keys and values are: beside each other, or in the past, which keeps them first.
+    fn attended(
+        &self,
+        device: &Device,
+        batch: &Batch,
+        (layer, past): (usize, Option<&Past>),
+        qkv: &Buffer,
+    ) -> Result<Attended, GpuError> {
+        let shape = &self.shape;
+        if let (Some(past), Some(rooms)) = (past, &batch.rooms) {
+            return past.remember(device, layer, (qkv, rooms, batch.tokens()), shape);
+        }
+        let (q, stride) = (qkv.at(), shape.qkv());
+        let k = q + (2 * shape.mixed()) as u64;
+        let v = k + (2 * shape.n_kv_heads * shape.head) as u64;
+        Ok(Attended { q, k, v, q_stride: stride, kv_stride: stride })
+    }
+
     /// The logits of the `width` tokens `ids` of each of the `rows` of the last residual, then the logarithm of the sum
-    /// of the exponentials of each row's logits: `[n, width]`, `[n]`, f32, one after the other. Rows of the residual
-    /// are taken a few hundred at a time, so that the logits of all are never in memory together.
+    /// of the exponentials of each row's logits: `[n, width]`, `[n]`, f32, one after the other.
     ///
     /// # Errors
     /// If the device refuses.
@@ -202,16 +253,59 @@ impl Llama {
         (ids, width): (&[i32], usize),
     ) -> Result<Buffer, GpuError> {
         assert_eq!(ids.len(), rows.len() * width, "every row has as many ids");
-        let (n, d, v) = (rows.len(), self.shape.d_model, self.vocabulary);
-        let (on_rows, on_ids) = (Buffer::of(device, rows)?, Buffer::of(device, ids)?);
+        let (n, ids) = (rows.len(), Buffer::of(device, ids)?);
         let out = Buffer::new(device, 4 * n * (width + 1))?;
+        self.logits(device, residual, rows, |logits, first, count| {
+            let skip = |size: usize| (4 * first * size) as u64;
+            let log_sums = out.at() + (4 * n * width) as u64 + skip(1);
+            let pointers = [logits, ids.at() + skip(width), out.at() + skip(width), log_sums];
+            device.pick_logits(pointers, [count, self.vocabulary, width])
+        })?;
+        Ok(out)
+    }
+
+    /// A token that may follow each of the `rows` of the last residual, i32: `[n]`. It is the first whose cumulative
+    /// probability exceeds the row's draw in `[0, 1)`; at temperature 0 the likeliest, whatever the draw.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    ///
+    /// # Panics
+    /// If there is not one draw for each row.
+    pub fn draw(
+        &self,
+        device: &Device,
+        residual: &Buffer,
+        rows: &[i32],
+        (draws, temperature): (&[f32], f32),
+    ) -> Result<Buffer, GpuError> {
+        assert_eq!(draws.len(), rows.len(), "every row has a draw");
+        let (draws, out) = (Buffer::of(device, draws)?, Buffer::new(device, 4 * rows.len())?);
+        self.logits(device, residual, rows, |logits, first, count| {
+            let skip = (4 * first) as u64;
+            let pointers = [logits, draws.at() + skip, out.at() + skip];
+            device.draw_tokens(pointers, [count, self.vocabulary], temperature)
+        })?;
+        Ok(out)
+    }
+
+    /// Makes the logits of `rows` of the last residual, a few hundred rows at a time so that those of all are never in
+    /// memory together, and gives them to `read` with the place of the first and how many there are.
+    fn logits(
+        &self,
+        device: &Device,
+        residual: &Buffer,
+        rows: &[i32],
+        read: impl Fn(u64, usize, usize) -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
+        let (n, d, v) = (rows.len(), self.shape.d_model, self.vocabulary);
+        let on_rows = Buffer::of(device, rows)?;
         let at_once = n.min(LOGITS_AT_ONCE);
         let [x, normed] = [Buffer::new(device, 2 * at_once * d)?, Buffer::new(device, 2 * at_once * d)?];
         let logits = Buffer::new(device, 4 * at_once * v)?;
         for first in (0..n).step_by(LOGITS_AT_ONCE) {
             let count = LOGITS_AT_ONCE.min(n - first);
-            let skip = |size: usize| (4 * first * size) as u64;
-            device.gather(residual.at(), on_rows.at() + skip(1), x.at(), [count, d])?;
+            device.gather(residual.at(), on_rows.at() + (4 * first) as u64, x.at(), [count, d])?;
             device.add_norm([x.at(), 0, self.norm.at(), normed.at()], [count, d], self.shape.eps)?;
             device.multiply(
                 "logits product",
@@ -219,28 +313,15 @@ impl Llama {
                 [count, d, v],
                 true,
             )?;
-            let log_sums = out.at() + (4 * n * width) as u64 + skip(1);
-            let pointers = [logits.at(), on_ids.at() + skip(width), out.at() + skip(width), log_sums];
-            device.pick_logits(pointers, [count, v, width])?;
+            read(logits.at(), first, count)?;
         }
-        Ok(out)
+        Ok(())
     }
+}
 
-    fn attend(
-        &self,
-        device: &Device,
-        batch: &Batch,
-        room: &Room,
-        kept: Option<&Kept>,
-    ) -> Result<(), GpuError> {
-        let shape = &self.shape;
-        let q = room.qkv.at();
-        let k = q + (2 * shape.mixed()) as u64;
-        let v = k + (2 * shape.n_kv_heads * shape.head) as u64;
-        let from = Attended { q, k, v, q_stride: shape.qkv(), kv_stride: shape.qkv() };
-        if let Some(kept) = kept {
-            kept.fill(device, from, batch, shape.heads())?;
-        }
-        device.attend(from, room.mixed.at(), batch, shape.heads())
+impl Taken {
+    /// Whether anything is taken of the residual after a block.
+    fn is_read(&self, layer: usize) -> bool {
+        self.features.contains_key(&layer) || self.residuals.contains_key(&layer)
     }
 }

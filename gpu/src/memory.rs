@@ -78,16 +78,6 @@ impl Buffer {
         self.len() == 0
     }
 
-    /// Its rows of `width` 16-bit floats with the numbers `rows`.
-    ///
-    /// # Errors
-    /// If there is not enough memory.
-    pub fn rows(&self, device: &Device, rows: &[i32], width: usize) -> Result<Self, GpuError> {
-        let (out, places) = (Self::new(device, 2 * rows.len() * width)?, Self::of(device, rows)?);
-        device.gather(self.at(), places.at(), out.at(), [rows.len(), width])?;
-        Ok(out)
-    }
-
     /// Its first `count` 16-bit floats, copied now.
     ///
     /// # Errors

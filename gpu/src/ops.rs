@@ -39,6 +39,9 @@ pub(crate) struct KeptRows {
     pub(crate) whole: u64,
 }
 
+/// Query heads that a block of `attend_one` makes.
+const HEADS_AT_ONCE: usize = 4;
+
 /// Bytes of the two tiles of keys and values that a block of the attention keeps at hand, of each twice.
 pub(crate) const fn tile_bytes(head: usize) -> u32 {
     (4 * 64 * (head + 8) * 2) as u32
@@ -91,6 +94,16 @@ impl Device {
         )
     }
 
+    /// Copies the last `width` of the `columns` of every row to the row of `past` that `rooms` says.
+    pub(crate) fn remember(
+        &self,
+        [x, rooms, past]: [u64; 3],
+        [n, columns, width]: [usize; 3],
+    ) -> Result<(), GpuError> {
+        let shape = [int(columns), int(columns - width), int(width)];
+        self.launch("remember", (n as u32, 1), 128, 0, &[&[x, rooms, past][..], &shape].concat())
+    }
+
     /// `silu(gate) * up` of `[n, gate | up]`.
     pub(crate) fn swiglu(&self, gate_up: u64, out: u64, [n, width]: [usize; 2]) -> Result<(), GpuError> {
         let (total, block) = (n * width, 256);
@@ -114,11 +127,13 @@ impl Device {
     ) -> Result<(), GpuError> {
         let Attended { q, k, v, q_stride, kv_stride } = from;
         let scale = float((heads.width as f32).sqrt().recip());
+        let group = heads.queries / heads.keys;
+        let shape = [int(q_stride), int(kv_stride), int(heads.queries), int(group), scale];
+        let arguments = |tiles: u64| [&[q, k, v, out, tiles][..], &shape].concat();
         let grid = (batch.n_tiles as u32, heads.queries as u32);
-        let shape =
-            [int(q_stride), int(kv_stride), int(heads.queries), int(heads.queries / heads.keys), scale];
-        let arguments = [&[q, k, v, out, batch.tiles.at()][..], &shape].concat();
-        self.launch("attend", grid, 128, tile_bytes(heads.width), &arguments)
+        self.launch("attend", grid, 128, tile_bytes(heads.width), &arguments(batch.tiles.at()))?;
+        let grid = (batch.n_singles as u32, (heads.keys * group.div_ceil(HEADS_AT_ONCE)) as u32);
+        self.launch("attend_one", grid, 256, 0, &arguments(batch.singles.at()))
     }
 
     /// What is kept of the pattern of every row.
@@ -200,6 +215,18 @@ impl Device {
     ) -> Result<(), GpuError> {
         let arguments = [logits, ids, int(vocabulary), int(width), chosen, log_sum];
         self.launch("pick_logits", (n as u32, 1), 512, 0, &arguments)
+    }
+
+    /// What [`Llama::draw`](crate::Llama::draw) draws of logits.
+    pub(crate) fn draw_tokens(
+        &self,
+        [logits, draws, drawn]: [u64; 3],
+        [n, vocabulary]: [usize; 2],
+        temperature: f32,
+    ) -> Result<(), GpuError> {
+        let cold = if temperature > 0.0 { temperature.recip() } else { 0.0 };
+        let arguments = [logits, draws, int(vocabulary), float(cold), drawn];
+        self.launch("draw_tokens", (n as u32, 1), 1024, 0, &arguments)
     }
 
     /// Selects features; see `kernels/select.cu` for the arguments.

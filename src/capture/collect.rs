@@ -7,6 +7,7 @@ use std::thread;
 use schemas::{dictionaries, runs};
 
 use super::CaptureError;
+use super::commit_sizes::commit_sizes;
 use super::engine::Engine;
 use super::episode::Episode;
 use super::play::play;
@@ -119,7 +120,7 @@ pub struct Run<'a> {
     pub row: runs::Row,
     /// Its rows of `dictionaries`.
     pub dictionaries: Vec<dictionaries::Row>,
-    /// Games of one commit.
+    /// Games of one commit at most.
     pub commit_games: usize,
     /// Set from outside to end the run after the pass under way.
     pub stop: &'a AtomicBool,
@@ -173,7 +174,10 @@ fn read(
     let mut hand_over = |episodes| sender.send(episodes).is_ok();
     match source {
         Source::SlotMachine { rules, seed, indices } => {
-            for group in indices.chunks(commit_games) {
+            let mut left = indices.as_slice();
+            for size in commit_sizes(indices.len(), commit_games) {
+                let (group, others) = left.split_at(size);
+                left = others;
                 let episodes = play(engine, tokenizer, rules, seed, group, &stopped)?;
                 if !episodes.is_some_and(&mut hand_over) {
                     return Ok(Through::Stopped);

@@ -6,11 +6,12 @@ use super::choose::Pair;
 use super::engine::Pass;
 use super::episode::empty_step;
 use super::generate::{Answer, Drawing};
+use super::past::{Asked, Past};
 use super::play::{Dealt, Seat, Table};
 use super::prepare::Prepared;
+use super::token_budget::groups;
 use crate::error::Error;
 use crate::game::{BetType, Decision, Options, parse_answer};
-use crate::model::Cache;
 
 /// What the model thinks of the amount that it bet.
 #[derive(Clone, Copy)]
@@ -21,61 +22,92 @@ struct Amount {
     probabilities: Option<(f32, f32)>,
 }
 
+/// What is drawn of a step by the probabilities of its options.
+enum Drawn {
+    /// A bet, of one of these amounts.
+    Bet(Vec<i32>),
+    Stop,
+    /// Probabilities that sum to nothing are no decision.
+    Nothing,
+}
+
 impl Table<'_> {
     /// Begins to read the prompts in one pass.
     pub(super) fn begin(&self, dealt: &[Dealt]) -> Result<Pass<'_>, Error> {
         let steps: Vec<&Prepared> = dealt.iter().map(|(_, step)| step).collect();
-        Ok(self.engine.start(&steps, &vec![self.options; steps.len()])?)
+        Ok(self.engine.start(
+            &steps,
+            &vec![self.options; steps.len()],
+            self.rules.bet_type == BetType::Variable,
+        )?)
     }
 
     /// Draws an option for each game by what its pass saw, and plays it.
     pub(super) fn choose(&self, dealt: &[Dealt], pass: Pass<'_>, seats: &mut [Seat]) -> Result<(), Error> {
         let seen = pass()?;
-        let seen = seen.captured.into_iter().zip(seen.caches).zip(seen.pairs);
-        for ((index, step), ((captured, cache), pair)) in dealt.iter().zip(seen) {
+        let draw = |((index, _), pair): (&Dealt, &Pair)| seats[*index].draw_option(*pair);
+        let drawn: Vec<Drawn> = dealt.iter().zip(&seen.pairs).map(draw).collect();
+        let mut amounts = self.amounts(dealt, &drawn, seen.past.as_ref(), seats)?.into_iter();
+        let seen = seen.captured.into_iter().zip(seen.pairs);
+        for (((index, step), drawn), (captured, pair)) in dealt.iter().zip(drawn).zip(seen) {
             let seat = &mut seats[*index];
             seat.episode.saw(step, captured);
-            let option = seat.draws.pick(&[f64::from(pair.first), f64::from(pair.second)]);
-            let row = match option {
-                // Probabilities that sum to nothing are no decision either.
-                None => undecided(step, seat, pair, "the model gives neither option any probability"),
-                Some(0) => match self.amount(step, seat, &cache)? {
+            let row = match drawn {
+                Drawn::Nothing => {
+                    undecided(step, seat, pair, "the model gives neither option any probability")
+                }
+                Drawn::Bet(_) => match amounts.next().flatten() {
                     Some(amount) => {
                         played(step, seat, pair, Decision::Bet(amount.dollars), amount.probabilities)?
                     }
                     None => undecided(step, seat, pair, "the model gives no amount any probability"),
                 },
-                Some(_) => played(step, seat, pair, Decision::Stop, None)?,
+                Drawn::Stop => played(step, seat, pair, Decision::Stop, None)?,
             };
             seat.episode.decided(row);
         }
         Ok(())
     }
 
-    /// Draws the dollars of a bet from the model's probabilities of the amounts on offer, each followed by
-    /// the end of the answer, since `$10` begins `$100` too. `None` if all of these vanish together.
-    fn amount(&self, step: &Prepared, seat: &mut Seat, cache: &Cache) -> Result<Option<Amount>, Error> {
-        let bets = seat.machine.options().map(|options| options.bets).unwrap_or_default();
-        if seat.machine.rules().bet_type == BetType::Fixed || bets.len() < 2 {
-            return Ok(Some(Amount { dollars: bets[0], probabilities: None }));
+    /// Draws the dollars of every bet from the model's probabilities of the amounts on offer, each followed by
+    /// the end of the answer, since `$10` begins `$100` too. `None` where all of these vanish together.
+    fn amounts(
+        &self,
+        dealt: &[Dealt],
+        drawn: &[Drawn],
+        past: &dyn Past,
+        seats: &mut [Seat],
+    ) -> Result<Vec<Option<Amount>>, Error> {
+        let (mut bets, mut asked) = (Vec::new(), Vec::new());
+        for (step, ((index, _), drawn)) in dealt.iter().zip(drawn).enumerate() {
+            let Drawn::Bet(amounts) = drawn else { continue };
+            bets.push((*index, amounts));
+            let is_open = self.rules.bet_type == BetType::Variable && amounts.len() > 1;
+            let answers = if is_open { amounts.as_slice() } else { &[] };
+            let answers = answers.iter().map(|dollars| self.bet_ids(*dollars)).collect::<Result<_, _>>()?;
+            asked.push(Asked { step, answers });
         }
-        let mut answers = Vec::new();
-        for dollars in &bets {
-            let text = format!("{}{}", Options::BET, Options::amount(*dollars));
-            let tokens = self.tokenizer.encode_rendered(&text).map_err(super::CaptureError::from)?;
-            let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-            answers.push(ids);
-        }
-        let probabilities = self.engine.continuations(step, cache, &answers)?;
-        let weights: Vec<f64> = probabilities.iter().map(|probability| f64::from(*probability)).collect();
-        let mass: f64 = weights.iter().sum();
-        Ok(seat.draws.pick(&weights).map(|drawn| Amount {
-            dollars: bets[drawn],
-            probabilities: Some((probabilities[drawn], mass as f32)),
-        }))
+        let found = past.continuations(&asked)?;
+        let amount = |((index, amounts), found): ((usize, &Vec<i32>), Vec<f32>)| {
+            if found.is_empty() {
+                return Some(Amount { dollars: amounts[0], probabilities: None });
+            }
+            let weights: Vec<f64> = found.iter().map(|probability| f64::from(*probability)).collect();
+            let mass: f64 = weights.iter().sum();
+            let drawn = seats[index].draws.pick(&weights)?;
+            Some(Amount { dollars: amounts[drawn], probabilities: Some((found[drawn], mass as f32)) })
+        };
+        Ok(bets.into_iter().zip(found).map(amount).collect())
     }
 
-    /// Lets the model answer, parses the answers, and reads prompts and answers together in one pass.
+    /// The tokens of a bet of `dollars` as an answer.
+    fn bet_ids(&self, dollars: i32) -> Result<Vec<u32>, Error> {
+        let text = format!("{}{}", Options::BET, Options::amount(dollars));
+        let tokens = self.tokenizer.encode_rendered(&text).map_err(super::CaptureError::from)?;
+        Ok(tokens.iter().map(|token| token.id).collect())
+    }
+
+    /// Lets the model answer, parses the answers, and reads prompts and answers together.
     pub(super) fn answer(&self, dealt: &[Dealt], seats: &mut [Seat]) -> Result<(), Error> {
         let settings = self.engine.settings();
         let prompts: Vec<Vec<u32>> = dealt.iter().map(|(_, step)| step.ids()).collect();
@@ -90,23 +122,16 @@ impl Table<'_> {
                 Err(error) => seat.fail(&error),
             }
         }
-        let steps: Vec<&Prepared> = answered.iter().map(|(_, (step, ..))| step).collect();
-        if steps.is_empty() {
-            return Ok(());
+        // A pass is taken in while the next one runs.
+        let mut under_way = None;
+        for group in groups(&answered, |(_, (step, ..))| step.tokens().len(), settings.batch_tokens) {
+            let steps: Vec<&Prepared> = group.iter().map(|(_, (step, ..))| step).collect();
+            let pass = self.engine.start(&steps, &vec![self.options; steps.len()], false)?;
+            if let Some((group, pass)) = under_way.replace((group, pass)) {
+                record(group, pass, seats)?;
+            }
         }
-        let seen = self.engine.start(&steps, &vec![self.options; steps.len()])?()?;
-        for ((index, (step, text, decision)), (captured, pair)) in
-            answered.iter().zip(seen.captured.into_iter().zip(seen.pairs))
-        {
-            let seat = &mut seats[*index];
-            seat.episode.saw(step, captured);
-            let row = match decision {
-                Ok(decision) => played(step, seat, pair, *decision, None)?,
-                Err(why) => undecided(step, seat, pair, why),
-            };
-            seat.episode.decided(steps::Row { answer: Some(text.clone()), ..row });
-        }
-        Ok(())
+        under_way.map_or(Ok(()), |(group, pass)| record(group, pass, seats))
     }
 
     /// The step with its answer, the answer as text, and what it decides or why it does not.
@@ -131,6 +156,33 @@ impl Table<'_> {
 
 /// A step with its answer, the answer as text, and its decision or why there is none.
 type Parsed = (Prepared, String, Result<Decision, String>);
+
+impl Seat {
+    /// What is drawn of a step whose options the model thinks of so.
+    fn draw_option(&mut self, pair: Pair) -> Drawn {
+        match self.draws.pick(&[f64::from(pair.first), f64::from(pair.second)]) {
+            None => Drawn::Nothing,
+            Some(0) => Drawn::Bet(self.machine.options().map(|options| options.bets).unwrap_or_default()),
+            Some(_) => Drawn::Stop,
+        }
+    }
+}
+
+/// Plays the decisions of answered steps, with what their pass saw.
+fn record(answered: &[(usize, Parsed)], pass: Pass<'_>, seats: &mut [Seat]) -> Result<(), Error> {
+    let seen = pass()?;
+    let seen = seen.captured.into_iter().zip(seen.pairs);
+    for ((index, (step, text, decision)), (captured, pair)) in answered.iter().zip(seen) {
+        let seat = &mut seats[*index];
+        seat.episode.saw(step, captured);
+        let row = match decision {
+            Ok(decision) => played(step, seat, pair, *decision, None)?,
+            Err(why) => undecided(step, seat, pair, why),
+        };
+        seat.episode.decided(steps::Row { answer: Some(text.clone()), ..row });
+    }
+    Ok(())
+}
 
 /// The row of a step whose decision is played now.
 fn played(

@@ -4,25 +4,20 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use gpu::{Batch, Buffer, GpuError, Keep as KeepRows, Kept, Mark, Pinned, Taken};
+use gpu::{Batch, Buffer, GpuError, Keep as KeepRows, Kept, Mark, Past, Pinned, Taken};
 use rayon::prelude::*;
 
 use super::CaptureError;
 use super::choose::Pair;
-use super::engine::{Engine, Next, Observed, Pass};
+use super::engine::{Engine, Observed, Pass};
+use super::fused_past::{self, Remembered};
 use super::generate::{Answer, Drawing};
 use super::prepare::Prepared;
 use super::rows::{Features, Pattern};
 use super::settings::{AttentionKept, Settings};
 use crate::dictionary::{Dictionary, Keep, Measured};
 use crate::lake::Captured;
-use crate::model::{Cache, Config, OnGpu};
-
-/// A pass of fewer tokens is not worth a GPU.
-const FEWEST_TOKENS: usize = 256;
-
-/// Bytes that are left for what is not counted: logits, the workspace of products, what the driver keeps.
-const RESERVE: usize = 1 << 30;
+use crate::model::{Config, OnGpu};
 
 /// A model and its dictionaries on a GPU.
 pub struct Fused<'a> {
@@ -74,33 +69,6 @@ impl<'a> Fused<'a> {
         Ok(Self { model, dictionaries, settings, kept, free: Mutex::default(), threads })
     }
 
-    /// How many tokens can run in one pass: `wanted`, or fewer where the memory that is free does not hold as many.
-    ///
-    /// # Errors
-    /// [`CaptureError::DeviceMemory`] if not even 256 can.
-    pub fn token_budget(
-        model: &OnGpu,
-        dictionaries: &[Dictionary],
-        settings: &Settings,
-        wanted: usize,
-    ) -> Result<usize, CaptureError> {
-        let (free, _) = model.device.memory()?;
-        let of_dictionary = |dictionary: &Dictionary| 4 * dictionary.d_in * dictionary.d_sae;
-        let weights = dictionaries.iter().map(of_dictionary).sum::<usize>();
-        let scratch = dictionaries.iter().map(|dictionary| gpu::Dictionary::scratch_bytes(dictionary.d_sae));
-        let kept = if let Keep::Top(count) = settings.keep { count } else { 0 };
-        let of_layer = gpu::Features::bytes_a_row(kept)
-            + Kept::bytes_a_token(model.config().n_heads, settings.attention.strongest());
-        let of_token = model.llama.shape.bytes_a_token() + settings.layers.len() * of_layer;
-        let taken = weights + scratch.max().unwrap_or_default() + RESERVE;
-        let fits = free.saturating_sub(taken) / of_token;
-        if fits < FEWEST_TOKENS {
-            let needed = taken + FEWEST_TOKENS * of_token;
-            return Err(CaptureError::DeviceMemory { free, needed });
-        }
-        Ok(wanted.min(fits))
-    }
-
     /// Host memory for `bytes`, of a pass that is over if there is one.
     fn host(&self, bytes: usize) -> Result<Pinned, GpuError> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,15 +107,19 @@ impl<'a> Fused<'a> {
         Ok(host)
     }
 
-    fn begin(&self, steps: &[&Prepared], tokens: &[[u32; 2]]) -> Result<Sent, GpuError> {
-        let device = &self.model.device;
-        let (batch, ranges) = pack(device, steps.iter().map(|step| step.ids()))?;
+    fn begin(&self, steps: &[&Prepared], tokens: &[[u32; 2]], remember: bool) -> Result<Sent, GpuError> {
+        let (device, llama) = (&self.model.device, &self.model.llama);
+        let prompts = steps.iter().map(|step| step.ids()).collect::<Vec<_>>();
+        let (batch, ranges) = pack(device, &prompts, remember)?;
         let decisions = steps.iter().map(|step| step.decision).collect::<Vec<_>>();
         let taken = self.room(&batch, &decisions)?;
-        let residual = self.model.llama.forward(device, &batch, &self.dictionaries, &taken)?;
+        let n_rows = fused_past::rows(&prompts);
+        let past =
+            remember.then(|| Past::new(device, &llama.shape, llama.blocks.len(), n_rows)).transpose()?;
+        let residual = llama.forward(device, &batch, past.as_ref(), (&self.dictionaries, &taken))?;
         let rows = ranges.iter().zip(&decisions).map(|(range, decision)| (range.start + decision) as i32);
         let ids = tokens.as_flattened().iter().map(|id| id.cast_signed()).collect::<Vec<_>>();
-        let picked = self.model.llama.pick(device, &residual, &rows.collect::<Vec<_>>(), (&ids, 2))?;
+        let picked = llama.pick(device, &residual, &rows.collect::<Vec<_>>(), (&ids, 2))?;
         let features = taken
             .features
             .iter()
@@ -157,7 +129,8 @@ impl<'a> Fused<'a> {
             taken.patterns.iter().map(|(layer, kept)| Ok((*layer, kept.counts, self.send(&kept.out)?)));
         let patterns = patterns.collect::<Result<Vec<_>, GpuError>>()?;
         let picked = self.send(&picked)?;
-        Ok(Sent { features, patterns, picked, done: device.mark()?, tokens: batch.tokens(), ranges })
+        let (done, tokens) = (device.mark()?, batch.tokens());
+        Ok(Sent { features, patterns, picked, done, tokens, ranges, prompts, past })
     }
 
     fn rows_of(&self, sent: &Sent, at: &Place) -> Captured {
@@ -212,7 +185,7 @@ impl<'a> Fused<'a> {
         captured
     }
 
-    fn finish(&self, sent: Sent, places: &[Place]) -> Result<Observed, CaptureError> {
+    fn finish(&self, sent: Sent, places: &[Place]) -> Result<Observed<'_>, CaptureError> {
         sent.done.wait()?;
         let captured = self.threads.install(|| places.par_iter().map(|at| self.rows_of(&sent, at)).collect());
         let n = places.len();
@@ -223,10 +196,12 @@ impl<'a> Fused<'a> {
             logit_diff: logits[0] - logits[1],
         };
         let pairs = chosen.chunks_exact(2).zip(sums).map(pair).collect();
-        let Sent { features, patterns, picked, .. } = sent;
+        let Sent { features, patterns, picked, prompts, past, .. } = sent;
         let memories = features.into_iter().map(|sent| sent.2).chain(patterns.into_iter().map(|sent| sent.2));
         memories.chain([picked]).for_each(|memory| self.give_back(memory));
-        Ok(Observed { captured, pairs, caches: vec![Cache::default(); n] })
+        let budget = self.settings.batch_tokens;
+        let past = Remembered { model: self.model, prompts, rooms: past, budget };
+        Ok(Observed { captured, pairs, past: Box::new(past) })
     }
 }
 
@@ -240,6 +215,8 @@ struct Sent {
     done: Mark,
     tokens: usize,
     ranges: Vec<Range<usize>>,
+    prompts: Vec<Vec<u32>>,
+    past: Option<Past>,
 }
 
 /// A step, and where it is in the pass.
@@ -249,18 +226,26 @@ struct Place {
     range: Range<usize>,
 }
 
-/// Packs sequences: the batch, and where each of them is in it.
+/// Packs sequences, to go on from them later or not: the batch, and where each of them is in it.
 pub(super) fn pack(
     device: &gpu::Device,
-    sequences: impl Iterator<Item = Vec<u32>>,
+    sequences: &[Vec<u32>],
+    remember: bool,
 ) -> Result<(Batch, Vec<Range<usize>>), GpuError> {
-    let (mut ids, mut ranges) = (Vec::new(), Vec::new());
-    for sequence in sequences {
-        ranges.push(ids.len()..ids.len() + sequence.len());
-        ids.extend(sequence.into_iter().map(u32::cast_signed));
-    }
-    let lengths = ranges.iter().map(ExactSizeIterator::len).collect::<Vec<_>>();
-    Ok((Batch::new(device, &ids, &lengths)?, ranges))
+    let ids = sequences.concat().into_iter().map(u32::cast_signed).collect::<Vec<_>>();
+    let lengths = sequences.iter().map(Vec::len).collect::<Vec<_>>();
+    let mut end = 0;
+    let ranges = lengths.iter().map(|length| {
+        end += length;
+        end - length..end
+    });
+    let ranges = ranges.collect();
+    let batch = if remember {
+        Batch::remembered(device, &ids, &fused_past::pieces(sequences))?
+    } else {
+        Batch::new(device, &ids, &lengths)?
+    };
+    Ok((batch, ranges))
 }
 
 impl Engine for Fused<'_> {
@@ -272,8 +257,13 @@ impl Engine for Fused<'_> {
         self.settings
     }
 
-    fn start(&self, steps: &[&Prepared], tokens: &[[u32; 2]]) -> Result<Pass<'_>, CaptureError> {
-        let sent = self.begin(steps, tokens)?;
+    fn start(
+        &self,
+        steps: &[&Prepared],
+        tokens: &[[u32; 2]],
+        remember: bool,
+    ) -> Result<Pass<'_>, CaptureError> {
+        let sent = self.begin(steps, tokens, remember)?;
         let place = |(step, range): (&&Prepared, &Range<usize>)| Place {
             key: (step.game, step.step),
             decision: step.decision,
@@ -283,36 +273,13 @@ impl Engine for Fused<'_> {
         Ok(Box::new(move || self.finish(sent, &places)))
     }
 
-    /// The prompt runs again before each answer.
-    fn continuations(
-        &self,
-        prompt: &Prepared,
-        _: &Cache,
-        answers: &[Vec<u32>],
-    ) -> Result<Vec<f32>, CaptureError> {
-        let device = &self.model.device;
-        let prompt = prompt.ids();
-        let sequences = answers.iter().map(|answer| [prompt.as_slice(), answer].concat());
-        let (batch, ranges) = pack(device, sequences)?;
-        let residual = self.model.llama.forward(device, &batch, &BTreeMap::new(), &Taken::default())?;
-        let rows = ranges.iter().flat_map(|range| range.start + prompt.len()..range.end);
-        let rows = rows.map(|row| row as i32).collect::<Vec<_>>();
-        let next = Next::of(answers, self.config());
-        let ids = next.tokens.iter().map(|id| id.cast_signed()).collect::<Vec<_>>();
-        let picked = self.model.llama.pick(device, &residual, &rows, (&ids, 1))?;
-        let numbers = picked.read::<f32>(device, 2 * rows.len())?;
-        let (chosen, sums) = numbers.split_at(rows.len());
-        let logs = chosen.iter().zip(sums).map(|(logit, sum)| logit - sum).collect::<Vec<_>>();
-        Ok(next.probabilities(&logs, answers))
-    }
-
     fn generate(
         &self,
-        _: &[Vec<u32>],
-        _: &Drawing,
-        _: &mut dyn FnMut(usize) -> f32,
+        prompts: &[Vec<u32>],
+        drawing: &Drawing,
+        draw: &mut dyn FnMut(usize) -> f32,
     ) -> Result<Vec<Answer>, CaptureError> {
-        Err(CaptureError::NotFused("generating answers"))
+        super::fused_answers::answer(self.model, prompts, (drawing, self.settings.batch_tokens), draw)
     }
 
     fn measure(&self, steps: &[Prepared]) -> Result<Vec<Measured>, CaptureError> {

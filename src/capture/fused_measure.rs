@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use gpu::{Buffer, Features};
+use gpu::{Buffer, Features, Rows, Taken};
 
 use super::CaptureError;
 use super::fused::pack;
@@ -22,18 +22,19 @@ pub(super) fn measure(
     steps: &[Prepared],
 ) -> Result<Vec<Measured>, CaptureError> {
     let device = &model.device;
-    let (batch, ranges) = pack(device, steps.iter().map(Prepared::ids))?;
+    let prompts = steps.iter().map(Prepared::ids).collect::<Vec<_>>();
+    let (batch, ranges) = pack(device, &prompts, false)?;
     let plain = |(step, range): (&Prepared, &Range<usize>)| {
         step.plain_positions().map(|position| (range.start + position) as i32).collect::<Vec<_>>()
     };
-    let rows = steps.iter().zip(&ranges).flat_map(plain).collect::<Vec<_>>();
-    let mut measured = Vec::new();
+    let places = steps.iter().zip(&ranges).flat_map(plain).collect::<Vec<_>>();
+    let mut taken = Taken::default();
     for (layer, dictionary) in dictionaries {
-        let residual = model.llama.after(device, &batch, *layer)?;
-        let x = residual.rows(device, &rows, dictionary.d_in)?;
-        measured.push(measure_rows(device, dictionary, &x, rows.len())?);
+        taken.residuals.insert(*layer, Rows::new(device, &places, dictionary.d_in)?);
     }
-    Ok(measured)
+    model.llama.forward(device, &batch, None, (&BTreeMap::new(), &taken))?;
+    let of_layer = |(dictionary, rows): (_, &Rows)| measure_rows(device, dictionary, &rows.out, places.len());
+    dictionaries.values().zip(taken.residuals.values()).map(of_layer).collect()
 }
 
 fn measure_rows(

@@ -21,7 +21,7 @@ pub(crate) fn play(
     stopped: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Episode>>, Error> {
     let options = first_tokens(tokenizer, Options::BET, Options::STOP)?;
-    let table = Table { engine, tokenizer, options };
+    let table = Table { engine, tokenizer, rules, options };
     let mut seats =
         indices.iter().map(|index| Seat::new(rules, seed, *index)).collect::<Result<Vec<_>, _>>()?;
     loop {
@@ -29,19 +29,21 @@ pub(crate) fn play(
         if ready.is_empty() {
             return Ok(Some(seats.into_iter().map(Seat::leave).collect()));
         }
+        if engine.settings().decide == Decide::Generate {
+            if stopped() {
+                return Ok(None);
+            }
+            table.answer(&ready, &mut seats)?;
+            continue;
+        }
         // A pass is taken in while the next one runs.
         let mut under_way = None;
         for group in groups(&ready, |(_, step)| step.tokens().len(), engine.settings().batch_tokens) {
             if stopped() {
                 return Ok(None);
             }
-            match engine.settings().decide {
-                Decide::Choice => {
-                    if let Some((group, pass)) = under_way.replace((group, table.begin(group)?)) {
-                        table.choose(group, pass, &mut seats)?;
-                    }
-                }
-                Decide::Generate => table.answer(group, &mut seats)?,
+            if let Some((group, pass)) = under_way.replace((group, table.begin(group)?)) {
+                table.choose(group, pass, &mut seats)?;
             }
         }
         if let Some((group, pass)) = under_way {
@@ -54,6 +56,7 @@ pub(crate) fn play(
 pub(super) struct Table<'a> {
     pub(super) engine: &'a dyn Engine,
     pub(super) tokenizer: &'a Tokenizer,
+    pub(super) rules: Rules,
     /// The ids of the first tokens of the bet and of the stop.
     pub(super) options: [u32; 2],
 }

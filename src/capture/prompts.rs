@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use rayon::prelude::*;
 
 use super::collect::Through;
+use super::commit_sizes::commit_sizes;
 use super::engine::{Engine, Observed, Pass};
 use super::episode::{Episode, empty_step, failed_step};
 use super::prepare::{Prepared, prepare};
@@ -28,7 +29,10 @@ pub(crate) fn run_prompts(
 ) -> Result<Through, Error> {
     let budget = engine.settings().batch_tokens;
     let mut line = Line::default();
-    for prompts in prompts.chunks(commit_games) {
+    let mut left = prompts;
+    for size in commit_sizes(prompts.len(), commit_games) {
+        let (prompts, others) = left.split_at(size);
+        left = others;
         let (episodes, mut ready) = lay_out(engine, tokenizer, prompts)?;
         let groups = groups(&ready, |ready| ready.prepared.tokens().len(), budget);
         let sizes: Vec<usize> = groups.iter().map(|group| group.len()).collect();
@@ -112,7 +116,7 @@ fn start<'a>(engine: &'a dyn Engine, group: &[Ready]) -> Result<Pass<'a>, Error>
     let steps: Vec<&Prepared> = group.iter().map(|ready| &ready.prepared).collect();
     // A step without a metric asks for the same token twice; its difference is not used.
     let tokens: Vec<[u32; 2]> = group.iter().map(|ready| ready.metric.unwrap_or_default()).collect();
-    Ok(engine.start(&steps, &tokens)?)
+    Ok(engine.start(&steps, &tokens, false)?)
 }
 
 /// A step of a game that can run, and the ids of its metric's tokens.
@@ -122,7 +126,7 @@ struct Ready {
     prepared: Prepared,
 }
 
-fn record(episodes: &mut [Episode], group: &[Ready], seen: Observed) {
+fn record(episodes: &mut [Episode], group: &[Ready], seen: Observed<'_>) {
     for ((ready, captured), pair) in group.iter().zip(seen.captured).zip(seen.pairs) {
         let (step, episode) = (&ready.prepared, &mut episodes[ready.index]);
         episode.saw(step, captured);

@@ -9,17 +9,22 @@ use burn::tensor::Device;
 
 use super::device::Machine;
 use super::options::Options;
+use super::outlook::{OF_FUSED, Outlook, mean_tokens, plain_rate};
 use super::run_rows::{Described, Facts, describe};
 use super::verify::judge;
 use super::{Ending, dictionaries, ui};
 use crate::capture::{
-    AttentionKept, Engine, Fused, Prepared, Progress, Reader, Run, Settings, Source, Summary, collect,
+    AttentionKept, CaptureError, Engine, Fused, PACKING_AGREES, Prepared, Progress, Reader, Run, Settings,
+    Source, Summary, collect, packing_difference,
 };
 use crate::dictionary::{Dictionary, Keep, Measured};
 use crate::error::{Error, UsageError};
 use crate::game::{BetType, Components, Decide, PromptGame, Rules, read_prompts, slot_machine_key};
-use crate::lake::Lake;
+use crate::lake::{Lake, LakeError};
 use crate::model::{self, Dtype, Model, Opened};
+
+/// Tokens of the first prompts that a run is checked on before it begins.
+const LOOKED_AT: usize = 2048;
 
 /// Everything asked for, checked as far as it can be without opening a model.
 pub(super) struct Plan {
@@ -53,22 +58,17 @@ pub(super) fn run(options: Options) -> Result<Ending, Error> {
             let dictionaries = plan.open_dictionaries(&opened, device)?;
             let settings = plan.settings(plan.layers(&opened, &dictionaries)?);
             let reader = Reader { llama: &opened.llama, dictionaries: &dictionaries, settings: &settings };
-            go(&plan, &opened, &reader, &dictionaries, started)
+            let rate = plain_rate(device, opened.llama.config());
+            go(&plan, &opened, (&reader, rate), &dictionaries, started)
         }
         Machine::Fused(number) => {
-            let opened = model::open_fused(&plan.model, *number, plan.dtype)?;
-            let dictionaries = plan.open_dictionaries(&opened, &Device::flex())?;
+            let (opened, dictionaries) = plan.open_on_gpu(*number)?;
             let mut settings = plan.settings(plan.layers(&opened, &dictionaries)?);
-            let wanted = settings.batch_tokens;
-            settings.batch_tokens = Fused::token_budget(&opened.llama, &dictionaries, &settings, wanted)?;
-            if settings.batch_tokens < wanted {
-                ui::note(&format!(
-                    "passes of {} tokens: the GPU has no memory for more",
-                    settings.batch_tokens
-                ));
-            }
+            plan.fit(&opened.llama, &dictionaries, &mut settings)?;
             let fused = Fused::new(&opened.llama, &dictionaries, &settings)?;
-            go(&plan, &opened, &fused, &dictionaries, started)
+            let rate = opened.llama.device.product_rate(&opened.llama.llama.shape);
+            let rate = OF_FUSED * rate.map_err(CaptureError::from)?;
+            go(&plan, &opened, (&fused, rate), &dictionaries, started)
         }
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn run(options: Options) -> Result<Ending, Error> {
 fn go<M: Model>(
     plan: &Plan,
     opened: &Opened<M>,
-    engine: &dyn Engine,
+    (engine, rate): (&dyn Engine, f64),
     dictionaries: &[Dictionary],
     started: Instant,
 ) -> Result<Ending, Error> {
@@ -89,9 +89,13 @@ fn go<M: Model>(
         return Ok(Ending::Done);
     }
     let context = opened.llama.config().context;
-    let first = source.first_steps(&opened.tokenizer, settings.decide, context, settings.batch_tokens);
+    let budget = settings.batch_tokens.min(LOOKED_AT);
+    let first = source.first_steps(&opened.tokenizer, settings.decide, context, budget);
     let measured = plan.verify(opened, engine, dictionaries, &first)?;
-    let facts = Facts { settings, dictionaries, measured: &measured, first: &first };
+    let packing_difference = check_packing(engine, &first)?;
+    let facts = Facts { settings, dictionaries, measured: &measured, first: &first, packing_difference };
+    let about = (settings, dictionaries);
+    let outlook = Outlook::of(plan, opened.llama.config(), about, (rate, mean_tokens(&first)))?;
     let Described { run: row, dictionaries: rows } = describe(plan, opened, &facts, source.first_key()?);
     // Only now, so that a request that is refused leaves nothing behind.
     let mut lake = Lake::create_or_open(&plan.lake)?;
@@ -104,7 +108,7 @@ fn go<M: Model>(
         commit_games: plan.options.commit_games.unwrap_or(plan.machine.usual_commit()).max(1),
         stop: &stop,
     };
-    let bar = ui::progress(total as u64, "games");
+    let (bar, began) = (ui::progress(total as u64, "games"), Instant::now());
     let summary = collect(engine, run, source, &mut lake, |progress: Progress| {
         bar.set_message(format!("{} steps, {} tokens", progress.steps, progress.tokens));
         bar.inc(progress.games);
@@ -112,6 +116,7 @@ fn go<M: Model>(
     bar.finish_and_clear();
     let summary = summary?;
     report(&summary, plan, started);
+    outlook.compare(summary.committed.tokens, summary.committed.bytes, began.elapsed().as_secs_f64());
     Ok(match summary {
         Summary { interrupted: true, .. } => Ending::Interrupted,
         Summary { failed_steps: 1.., .. } => Ending::StepsFailed,
@@ -120,7 +125,7 @@ fn go<M: Model>(
 }
 
 impl Plan {
-    fn resolve(options: Options) -> Result<Self, Error> {
+    pub(super) fn resolve(options: Options) -> Result<Self, Error> {
         let lake = options.lake.clone().ok_or(UsageError::Missing("lake"))?;
         let keep = match options.top_k.as_deref() {
             Some("all") => Keep::All,
@@ -137,10 +142,7 @@ impl Plan {
         };
         let dtype = options.dtype.as_deref().map(|word| parse("dtype", word, "f32, bf16 or f16"));
         let dtype = dtype.transpose()?;
-        let can_be_fused = dtype != Some(Dtype::F32)
-            && keep != Keep::All
-            && attention != AttentionKept::Full
-            && (decide == Decide::Choice || options.prompts.is_some());
+        let can_be_fused = dtype != Some(Dtype::F32) && keep != Keep::All && attention != AttentionKept::Full;
         let machine = Machine::of(options.device.as_deref().unwrap_or("auto"), can_be_fused)?;
         let usual = if machine.is_gpu() { Dtype::Bf16 } else { Dtype::F32 };
         Ok(Self {
@@ -160,7 +162,20 @@ impl Plan {
         })
     }
 
-    fn open_dictionaries<M: Model>(
+    /// The lake, if there is one already.
+    pub(super) fn lake_so_far(&self) -> Result<Option<Lake>, LakeError> {
+        let is_there = self.lake.exists() && !is_empty_folder(&self.lake);
+        is_there.then(|| Lake::open(&self.lake)).transpose()
+    }
+
+    /// Whether passes are gone on from: amounts of a bet are weighed after the prompt.
+    pub(super) fn remembers(&self) -> bool {
+        let is_variable = |rules: &Rules| rules.bet_type == BetType::Variable;
+        self.decide == Decide::Choice
+            && matches!(&self.games, Games::SlotMachine { rules, .. } if is_variable(rules))
+    }
+
+    pub(super) fn open_dictionaries<M: Model>(
         &self,
         opened: &Opened<M>,
         device: &Device,
@@ -171,12 +186,12 @@ impl Plan {
         }
     }
 
-    fn without_dictionaries(&self) -> bool {
+    pub(super) fn without_dictionaries(&self) -> bool {
         self.options.dictionary == ["none"]
     }
 
     /// The captured blocks: those asked for, or those of the dictionaries.
-    fn layers<M: Model>(
+    pub(super) fn layers<M: Model>(
         &self,
         opened: &Opened<M>,
         dictionaries: &[Dictionary],
@@ -198,7 +213,7 @@ impl Plan {
         if layers.is_empty() { Err(UsageError::NoLayers) } else { Ok(layers) }
     }
 
-    fn settings(&self, layers: Vec<usize>) -> Settings {
+    pub(super) fn settings(&self, layers: Vec<usize>) -> Settings {
         let batch_tokens = if self.machine.is_gpu() { 16_384 } else { 2048 };
         Settings {
             layers,
@@ -212,12 +227,8 @@ impl Plan {
     }
 
     /// The games to add: those asked for that the lake does not have.
-    fn source(&self) -> Result<Source, Error> {
-        let lake = if self.lake.exists() && !is_empty_folder(&self.lake) {
-            Some(Lake::open(&self.lake)?)
-        } else {
-            None
-        };
+    pub(super) fn source(&self) -> Result<Source, Error> {
+        let lake = self.lake_so_far()?;
         let has = |key| lake.as_ref().is_some_and(|lake| lake.has_game(key));
         Ok(match &self.games {
             Games::SlotMachine { rules, count } => {
@@ -258,6 +269,19 @@ impl Plan {
         }
         Ok(measured)
     }
+}
+
+/// Measures what packing changes, and says so if it is much.
+fn check_packing(engine: &dyn Engine, first: &[Prepared]) -> Result<f32, CaptureError> {
+    let difference = packing_difference(engine, first)?;
+    if difference > PACKING_AGREES {
+        ui::note(&format!(
+            "warning: steps packed into one pass differ from the same steps alone by {:.1} %; \
+             --batch-tokens 1 runs each alone",
+            100.0 * difference
+        ));
+    }
+    Ok(difference)
 }
 
 fn is_empty_folder(path: &Path) -> bool {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use rayon::prelude::*;
 
 use super::demo;
 use crate::dictionary::{Dictionary, find};
@@ -18,11 +19,15 @@ pub(super) fn open<M: Model>(
     device: &Device,
 ) -> Result<Vec<Dictionary>, Error> {
     let dictionaries = read(&opened.identity.hash, places, layers, device)?;
-    let config = opened.llama.config();
-    for dictionary in &dictionaries {
-        dictionary.check_fits(config.d_model, config.n_layers)?;
-    }
+    check(opened, &dictionaries)?;
     Ok(dictionaries)
+}
+
+/// Refuses dictionaries that do not fit the model.
+pub(super) fn check<M: Model>(opened: &Opened<M>, dictionaries: &[Dictionary]) -> Result<(), Error> {
+    let config = opened.llama.config();
+    let fits = |dictionary: &Dictionary| dictionary.check_fits(config.d_model, config.n_layers);
+    Ok(dictionaries.iter().try_for_each(fits)?)
 }
 
 /// The same without the model, of which the hash tells whether the demo dictionaries belong to it; whether others do
@@ -36,22 +41,34 @@ pub(super) fn read(
     let mut dictionaries = Vec::new();
     if places.is_empty() {
         let folder = demo::dictionaries(model_hash)?;
-        for found in find(&folder)?.iter().filter(|found| wanted(layers, found.hook.layer)) {
-            dictionaries.push(found.read(demo::DEMO, None, device)?);
-        }
+        dictionaries.extend(read_folder(&folder, (demo::DEMO, None), layers, device)?);
     }
     for place in places {
         let located = locate(place)?;
         fetch(&located, layers)?;
-        for found in find(&located.folder)?.iter().filter(|found| wanted(layers, found.hook.layer)) {
-            dictionaries.push(found.read(place, located.revision.as_deref(), device)?);
-        }
+        let named = (place.as_str(), located.revision.as_deref());
+        dictionaries.extend(read_folder(&located.folder, named, layers, device)?);
     }
     dictionaries.sort_by_key(|dictionary| dictionary.hook);
     match dictionaries.windows(2).find(|pair| pair[0].hook.layer == pair[1].hook.layer) {
         Some(pair) => Err(UsageError::TwoDictionaries { layer: pair[0].hook.layer }.into()),
         None => Ok(dictionaries),
     }
+}
+
+/// The wanted dictionaries of a folder, read side by side: each has gigabytes of numbers.
+fn read_folder(
+    folder: &Path,
+    (source, revision): (&str, Option<&str>),
+    layers: &[usize],
+    device: &Device,
+) -> Result<Vec<Dictionary>, Error> {
+    let mut found = find(folder)?;
+    found.retain(|found| wanted(layers, found.hook.layer));
+    let read = found.par_iter().map(|found| found.read(source, revision, device));
+    // All of them, so that of several errors the first is told.
+    let read = read.collect::<Vec<_>>();
+    Ok(read.into_iter().collect::<Result<_, _>>()?)
 }
 
 fn wanted(layers: &[usize], layer: usize) -> bool {

@@ -22,7 +22,10 @@ mod dictionaries;
 mod dictionary;
 mod given;
 mod lake;
+mod on_gpu;
 mod options;
+mod outlook;
+mod plan;
 mod query;
 mod report;
 mod run_rows;
@@ -53,6 +56,8 @@ unwritable, 4 device failed, 5 download impossible, 6 done but some steps could 
 enum Command {
     /// Play games or run prompts, and append what the model does inside to a lake
     Collect(Box<options::Options>),
+    /// Say what a `collect` with the same options will take: memory, time, disk; refuse what cannot fit
+    Plan(Box<plan::Asked>),
     /// Ask a lake a question
     #[command(subcommand)]
     Query(Box<query::Question>),
@@ -97,6 +102,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<Ending, Error> {
     match command {
         Command::Collect(options) => collect::run(*options),
+        Command::Plan(asked) => plan::run(*asked),
         Command::Query(options) => query::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lake(command) => lake::run(&command),

@@ -66,10 +66,10 @@ pub(crate) struct Options {
     /// Tokens of a generated answer at most [default: 100]
     #[arg(long, value_name = "N")]
     pub(super) max_new_tokens: Option<usize>,
-    /// Tokens that run through the model at once at most [default: 2048 on the CPU, 8192 on a GPU]
+    /// Tokens that run through the model at once at most [default: 2048 on the CPU, 16384 on a GPU]
     #[arg(long, value_name = "N")]
     pub(super) batch_tokens: Option<usize>,
-    /// Games of one commit to the lake [default: 10]
+    /// Games of one commit to the lake at most; large commits begin and end smaller [default: 10 on the CPU, 500 on a GPU]
     #[arg(long, value_name = "N")]
     pub(super) commit_games: Option<usize>,
     /// Use a dictionary even if it explains the first prompts implausibly badly; the lake records it
@@ -117,8 +117,8 @@ impl Options {
     }
 
     /// Every option as JSON, as the lake records it. Paths are recorded by their last part, so that a lake
-    /// does not tell where on a machine it was made.
-    pub(super) fn recorded(&self) -> String {
+    /// does not tell where on a machine it was made. Beside them stands what was measured before the run began.
+    pub(super) fn recorded(&self, packing_difference: Option<f32>) -> String {
         let last = |path: &PathBuf| path.file_name().map(PathBuf::from).unwrap_or_default();
         let recorded = Self {
             lake: None,
@@ -129,7 +129,11 @@ impl Options {
             ..self.clone()
         };
         // Options are numbers, texts and lists of them, which JSON always holds.
-        serde_json::to_string(&recorded).unwrap_or_default()
+        let mut settings = serde_json::to_value(&recorded).unwrap_or_default();
+        if let (Some(difference), Some(settings)) = (packing_difference, settings.as_object_mut()) {
+            settings.insert("packing-difference".to_owned(), difference.into());
+        }
+        settings.to_string()
     }
 
     fn read(path: &Path) -> Result<Self, UsageError> {

@@ -22,6 +22,8 @@ pub(super) struct Facts<'a> {
     /// What each dictionary does on the first prompts, and whether that is plausible.
     pub(super) measured: &'a [(Measured, bool)],
     pub(super) first: &'a [Prepared],
+    /// How far a packed pass was from passes of single steps.
+    pub(super) packing_difference: f32,
 }
 
 /// Describes a run whose first game has the key `first_game`.
@@ -62,7 +64,7 @@ pub(super) fn describe<M: Model>(
             Games::Prompts { .. } => None,
         },
         bos: facts.first.first().map_or("none", |step| step.layout.bos.as_str()).to_owned(),
-        settings: plan.options.recorded(),
+        settings: plan.options.recorded(None),
     };
     let mut rows: Vec<dictionaries::Row> = facts
         .dictionaries
@@ -71,6 +73,8 @@ pub(super) fn describe<M: Model>(
         .map(|(dictionary, measured)| row(dictionary, *measured))
         .collect();
     run.run = name(&run, &rows, first_game);
+    // What was measured may differ in its last bits the next time, and is no part of the name.
+    run.settings = plan.options.recorded(Some(facts.packing_difference));
     run.started_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     for row in &mut rows {
         row.run.clone_from(&run.run);

@@ -77,7 +77,9 @@ impl Dictionary {
 }
 
 fn floats<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>, DictionaryError> {
-    Ok(tensor.clone().try_into_data_as::<f32>()?.iter::<f32>().collect())
+    let data = tensor.clone().try_into_data_as::<f32>()?;
+    // One copy of gigabytes, where they are f32 already.
+    Ok(data.try_to_vec::<f32>().unwrap_or_else(|_| data.iter::<f32>().collect()))
 }
 
 /// Numbers in the 16 bits of the device's type.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
@@ -62,7 +63,7 @@ impl Tensors<'_> {
             name: name.to_owned(),
             found: view.dtype(),
         })?;
-        match numbers.iter().position(|x| !x.is_finite()) {
+        match numbers.par_iter().position_first(|x| !x.is_finite()) {
             None => Ok(numbers),
             Some(at) => {
                 Err(DictionaryError::NotFinite { path: self.path.to_owned(), name: name.to_owned(), at })
@@ -93,14 +94,17 @@ pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, DictionaryError> {
 
 /// Little-endian numbers as f32; `None` for a type that is not read.
 fn widen(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
-    let numbers = match dtype {
-        Dtype::F32 => data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        Dtype::BF16 => data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-        Dtype::F16 => data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-        Dtype::F64 => data.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
-        _ => return None,
-    };
-    Some(numbers)
+    match dtype {
+        Dtype::F32 => Some(each(data, f32::from_le_bytes)),
+        Dtype::BF16 => Some(each(data, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+        Dtype::F16 => Some(each(data, |bytes| f16::from_le_bytes(bytes).to_f32())),
+        Dtype::F64 => Some(each(data, |bytes| f64::from_le_bytes(bytes) as f32)),
+        _ => None,
+    }
+}
+
+fn each<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f32 + Sync) -> Vec<f32> {
+    data.as_chunks().0.par_iter().map(|bytes| number(*bytes)).collect()
 }
 
 /// Transposes a row-major matrix in squares that stay in the cache.
@@ -122,7 +126,7 @@ pub(crate) fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32>
 /// The L2 norm of every row of a row-major matrix, summed in f64.
 pub(crate) fn row_norms(matrix: &[f32], columns: usize) -> Vec<f32> {
     let norm = |row: &[f32]| row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32;
-    matrix.chunks_exact(columns).map(norm).collect()
+    matrix.par_chunks_exact(columns).map(norm).collect()
 }
 
 /// A row-major matrix on `device`.

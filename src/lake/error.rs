@@ -130,6 +130,16 @@ pub enum LakeError {
         /// What the Parquet library said.
         source: ParquetError,
     },
+    /// The disk has no room for what a run will write.
+    #[error("{} will grow by about {:.1} GB, and its disk has {:.1} GB free", root.display(), *needed as f64 / 1e9, *free as f64 / 1e9)]
+    NoRoom {
+        /// The lake.
+        root: PathBuf,
+        /// Bytes that will be written.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// A file does not hold what was written to it.
     #[error("{} holds {found} rows after {written} were written", .path.display())]
     RowsLost {
@@ -265,6 +275,9 @@ impl LakeError {
                  collect into another lake"
             }
             Self::GameExists { .. } => "give the game another name, or use another seed",
+            Self::NoRoom { .. } => {
+                "make room, run fewer games, or keep less: --top-k, --attention decision, --layers"
+            }
             Self::Full { .. } => "make room and run the same command again; what is committed is kept",
             Self::Denied { .. } => "check who owns the folder, and that it is not mounted read-only",
             Self::Batch(_) | Self::RowsLost { .. } => "this is a mistake in saelake; nothing was committed",

@@ -29,6 +29,7 @@ mod log;
 mod open;
 mod order;
 mod repair;
+mod room;
 mod statistics;
 mod validate;
 
@@ -40,3 +41,4 @@ pub use info::{Info, TableInfo};
 pub use layout::{Folders, GAMES_PER_BLOCK};
 pub use log::DataFile;
 pub use open::Lake;
+pub use room::{check_room, free_bytes};

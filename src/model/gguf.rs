@@ -60,11 +60,6 @@ impl Gguf {
         self.content.metadata
     }
 
-    /// The bytes of the whole file.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.map
-    }
-
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.content.tensor_infos.keys().map(String::as_str)
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::error::ModelError;
@@ -16,8 +17,8 @@ pub struct Identity {
     /// The commit of the repository, where it came from the hub or its cache.
     pub revision: Option<String>,
     /// SHA-256 in hexadecimal. Of a GGUF file its own. Of a folder that of `config.json` and the weight files
-    /// one after the other, sorted by name, each as its name, a zero byte, its size in 8 bytes (little-endian)
-    /// and its content.
+    /// one after the other, sorted by name, each as its name, a zero byte and the 32 bytes of its own SHA-256, so
+    /// that the files of a large model are read side by side.
     pub hash: String,
 }
 
@@ -29,13 +30,14 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> String {
 /// The SHA-256 of several files with their names; see [`Identity::hash`].
 pub(crate) fn hash_files(mut files: Vec<(String, PathBuf)>) -> Result<String, ModelError> {
     files.sort();
+    let digests = files.par_iter().map(|(_, path)| Ok(Sha256::digest(map(path)?)));
+    // All of them, so that of several errors the first is told.
+    let digests = digests.collect::<Vec<Result<_, ModelError>>>();
     let mut hash = Sha256::new();
-    for (name, path) in files {
-        let bytes = map(&path)?;
+    for ((name, _), digest) in files.iter().zip(digests) {
         hash.update(name.as_bytes());
         hash.update([0]);
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(&bytes);
+        hash.update(digest?);
     }
     Ok(hexadecimal(&hash.finalize()))
 }

@@ -1,6 +1,8 @@
 //! A Llama whose forward pass is the fused one of an NVIDIA GPU ([`gpu`]). [`Llama`](super::Llama), in tensor
 //! operations, judges it.
 
+use std::cell::Cell;
+
 use gpu::{Block, Buffer, Device, GpuError, Kind, Shape};
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -10,6 +12,9 @@ use super::dtype::Dtype;
 use super::error::ModelError;
 use super::names::{Name, Part};
 use super::weights::{Numbers, Weights};
+
+/// Positions after the context that are known too, for the answers that are weighed after a prompt that fills it.
+const AFTER_CONTEXT: usize = 64;
 
 /// A model on a GPU.
 pub struct OnGpu {
@@ -31,21 +36,18 @@ impl OnGpu {
         Self { device, llama, config }
     }
 
-    /// Puts the weights of a model with the shape `config` on the GPU with that number.
+    /// Puts the weights of a model with the shape `config` on the GPU with that number. `loaded` is told how many bytes
+    /// are there, and how many will be.
     pub(super) fn build(
         weights: &Weights,
         config: Config,
-        number: usize,
-        dtype: Dtype,
+        (number, dtype): (usize, Dtype),
+        loaded: &dyn Fn(u64, u64),
     ) -> Result<Self, ModelError> {
-        let kind = match dtype {
-            Dtype::Bf16 => Kind::Bf16,
-            Dtype::F16 => Kind::F16,
-            Dtype::F32 => return Err(ModelError::GpuDtype { dtype }),
-        };
         weights.refuse_extras(config.n_layers)?;
-        let device = Device::open(number, kind, config.head_dim)?;
-        let loader = Loader { weights, device: &device, dtype };
+        let device = gpu_device(&config, number, dtype)?;
+        let all = weight_bytes(&config) as u64;
+        let loader = Loader { weights, device: &device, dtype, loaded, done: Cell::new(0), all };
         let blocks = (0..config.n_layers).map(|layer| loader.block(&config, layer));
         let llama = gpu::Llama {
             shape: shape(&config),
@@ -65,6 +67,19 @@ impl OnGpu {
     }
 }
 
+/// The GPU with that number, ready for a model with the shape `config`; `dtype` is bf16 or f16.
+///
+/// # Errors
+/// If the GPU refuses, or the kernels do not run a model of this shape.
+pub fn gpu_device(config: &Config, number: usize, dtype: Dtype) -> Result<Device, ModelError> {
+    let kind = match dtype {
+        Dtype::Bf16 => Kind::Bf16,
+        Dtype::F16 => Kind::F16,
+        Dtype::F32 => return Err(ModelError::GpuDtype { dtype }),
+    };
+    Ok(Device::open(number, kind, config.head_dim)?)
+}
+
 /// The shape as the kernels take it.
 pub fn shape(config: &Config) -> Shape {
     Shape {
@@ -77,7 +92,15 @@ pub fn shape(config: &Config) -> Shape {
     }
 }
 
-/// Cosine and sine of every position of the context and every pair, rounded to `dtype` as the reference does it.
+/// Bytes of the weights of a model with the shape `config` on a GPU. The embedding of a tied model is there twice.
+pub const fn weight_bytes(config: &Config) -> usize {
+    let Config { d_model, d_mlp, vocab, .. } = *config;
+    let heads = (2 * config.n_heads + 2 * config.n_kv_heads) * config.head_dim;
+    let of_block = d_model * (heads + 3 * d_mlp + 2);
+    2 * (config.n_layers * of_block + 2 * vocab * d_model + d_model)
+}
+
+/// Cosine and sine of every position of the context, of a few after it, and of every pair, rounded to `dtype` as the reference does it.
 pub fn turns(config: &Config, dtype: Dtype) -> Vec<f32> {
     let frequencies = config.rope.frequencies(config.head_dim);
     let rounded = |x: f32| match dtype {
@@ -89,7 +112,7 @@ pub fn turns(config: &Config, dtype: Dtype) -> Vec<f32> {
         let angles = frequencies.iter().map(move |frequency| position as f32 * frequency);
         angles.flat_map(|angle| [rounded(angle.cos()), rounded(angle.sin())]).collect::<Vec<_>>()
     };
-    (0..config.context).into_par_iter().flat_map_iter(of_position).collect()
+    (0..config.context + AFTER_CONTEXT).into_par_iter().flat_map_iter(of_position).collect()
 }
 
 /// Puts weights on the device, one after the other.
@@ -97,6 +120,10 @@ struct Loader<'a> {
     weights: &'a Weights,
     device: &'a Device,
     dtype: Dtype,
+    /// Is told how many of all bytes are on the device.
+    loaded: &'a dyn Fn(u64, u64),
+    done: Cell<u64>,
+    all: u64,
 }
 
 impl Loader<'_> {
@@ -135,17 +162,25 @@ impl Loader<'_> {
 
     /// Copies numbers to byte `start`: straight from the mapped file where that holds them as they are wanted.
     fn put(&self, numbers: Numbers<'_>, room: &Buffer, start: usize) -> Result<(), GpuError> {
-        match (numbers, self.dtype) {
+        let bytes = match (numbers, self.dtype) {
             (Numbers::Mapped(Dtype::Bf16, bytes), Dtype::Bf16)
-            | (Numbers::Mapped(Dtype::F16, bytes), Dtype::F16) => room.write(self.device, start, bytes),
+            | (Numbers::Mapped(Dtype::F16, bytes), Dtype::F16) => {
+                room.write(self.device, start, bytes)?;
+                bytes.len()
+            }
             (numbers, Dtype::F16) => {
                 let halves = numbers.floats().into_par_iter().map(f16::from_f32).collect::<Vec<_>>();
-                room.write(self.device, start, &halves)
+                room.write(self.device, start, &halves)?;
+                2 * halves.len()
             }
             (numbers, _) => {
                 let halves = numbers.floats().into_par_iter().map(bf16::from_f32).collect::<Vec<_>>();
-                room.write(self.device, start, &halves)
+                room.write(self.device, start, &halves)?;
+                2 * halves.len()
             }
-        }
+        };
+        self.done.set(self.done.get() + bytes as u64);
+        (self.loaded)(self.done.get(), self.all);
+        Ok(())
     }
 }

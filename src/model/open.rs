@@ -19,7 +19,7 @@ use super::mlp::Mlp;
 use super::names::{Name, Part};
 use super::norm::RmsNorm;
 use super::on_gpu::OnGpu;
-use super::safetensors::{INDEX, SINGLE, Shards, files_of};
+use super::safetensors::{INDEX, SINGLE, Shards, files_of, map};
 use super::source::{Located, locate};
 use super::weights::{Loader, Weights};
 
@@ -53,7 +53,8 @@ pub fn open_llama(
     open_with(source, |weights, config| build(weights, config, device, dtype))
 }
 
-/// The same on the GPU with the number `number`, for its fused forward pass; `dtype` is bf16 or f16.
+/// The same on the GPU with the number `number`, for its fused forward pass; `dtype` is bf16 or f16. `loaded` is told
+/// how many bytes are on the device, and how many will be.
 ///
 /// # Errors
 /// As [`open_llama`]; if the GPU refuses, or the kernels do not run a model of this shape.
@@ -61,8 +62,19 @@ pub fn open_on_gpu(
     source: &str,
     number: usize,
     dtype: Dtype,
+    loaded: &dyn Fn(u64, u64),
 ) -> Result<(OnGpu, Identity, Origin), ModelError> {
-    open_with(source, |weights, config| OnGpu::build(weights, config, number, dtype))
+    open_with(source, |weights, config| OnGpu::build(weights, config, (number, dtype), loaded))
+}
+
+/// The shape of a model without its weights; without its hash too, unless that is asked for.
+///
+/// # Errors
+/// As [`open_llama`].
+pub fn open_config(source: &str, hashed: bool) -> Result<(Config, Identity, Origin), ModelError> {
+    let path = Path::new(source);
+    let build = |_: &Weights, config| Ok(config);
+    if path.is_file() { open_gguf(path, hashed, build) } else { open_folder(source, hashed, build) }
 }
 
 /// Finds the files of a model, and lets `build` make it of them.
@@ -71,18 +83,21 @@ fn open_with<M>(
     build: impl FnOnce(&Weights, Config) -> Result<M, ModelError>,
 ) -> Result<(M, Identity, Origin), ModelError> {
     let path = Path::new(source);
-    if path.is_file() { open_gguf(path, build) } else { open_folder(source, build) }
+    if path.is_file() { open_gguf(path, true, build) } else { open_folder(source, true, build) }
 }
 
 fn open_gguf<M>(
     path: &Path,
+    hashed: bool,
     build: impl FnOnce(&Weights, Config) -> Result<M, ModelError>,
 ) -> Result<(M, Identity, Origin), ModelError> {
     let gguf = Gguf::open(path)?;
     let config = gguf.config().clone();
-    let hash = hash_bytes(gguf.bytes());
     let weights = Weights::Gguf(Box::new(gguf));
-    let llama = build(&weights, config)?;
+    let (llama, hash) = side_by_side(
+        || build(&weights, config),
+        || if hashed { Ok(hash_bytes(&map(path)?)) } else { Ok(String::new()) },
+    )?;
     let Weights::Gguf(gguf) = weights else { unreachable!("made of a GGUF file above") };
     let identity = Identity { source: path.display().to_string(), revision: None, hash };
     Ok((llama, identity, Origin::Gguf(gguf.into_metadata())))
@@ -90,6 +105,7 @@ fn open_gguf<M>(
 
 fn open_folder<M>(
     source: &str,
+    hashed: bool,
     build: impl FnOnce(&Weights, Config) -> Result<M, ModelError>,
 ) -> Result<(M, Identity, Origin), ModelError> {
     let located = locate(source)?;
@@ -101,13 +117,28 @@ fn open_folder<M>(
         located.optional_file(name)?;
     }
     let weights = Weights::Folder(Shards::open(&located.folder, &files)?);
-    let llama = build(&weights, config)?;
     let mut read: Vec<(String, PathBuf)> = names.into_iter().zip(files).collect();
     read.push(("config.json".into(), config_file));
     read.extend(index.map(|path| (INDEX.to_owned(), path)));
-    let hash = hash_files(read)?;
+    let (llama, hash) = side_by_side(
+        || build(&weights, config),
+        || if hashed { hash_files(read) } else { Ok(String::new()) },
+    )?;
     let identity = Identity { source: source.to_owned(), revision: located.revision, hash };
     Ok((llama, identity, Origin::Folder(located.folder)))
+}
+
+/// Does both at the same time: to hash a large model takes as long as to load it.
+fn side_by_side<A, B: Send>(
+    one: impl FnOnce() -> Result<A, ModelError>,
+    other: impl FnOnce() -> Result<B, ModelError> + Send,
+) -> Result<(A, B), ModelError> {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((one?, other?))
+    })
 }
 
 /// The index, where there is one, and the names of the weight files.

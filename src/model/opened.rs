@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use super::open::{Origin, open_llama, open_on_gpu};
+use super::open::{Origin, open_config, open_llama, open_on_gpu};
 use super::{Config, Dtype, Identity, Llama, ModelError, OnGpu};
 use crate::error::Error;
 use crate::tokens::Tokenizer;
@@ -34,9 +34,23 @@ pub fn open(source: &str, device: &Device, dtype: Dtype) -> Result<Opened, Error
 ///
 /// # Errors
 /// As [`open_on_gpu`], and those of [`open`].
-pub fn open_fused(source: &str, number: usize, dtype: Dtype) -> Result<Opened<OnGpu>, Error> {
-    let (llama, identity, origin) = open_on_gpu(source, number, dtype)?;
+pub fn open_fused(
+    source: &str,
+    number: usize,
+    dtype: Dtype,
+    loaded: &dyn Fn(u64, u64),
+) -> Result<Opened<OnGpu>, Error> {
+    let (llama, identity, origin) = open_on_gpu(source, number, dtype, loaded)?;
     with_tokenizer(llama, identity, origin)
+}
+
+/// The shape and the tokenizer of a model, without its weights; see [`open_config`].
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_shape(source: &str, hashed: bool) -> Result<Opened<Config>, Error> {
+    let (config, identity, origin) = open_config(source, hashed)?;
+    with_tokenizer(config, identity, origin)
 }
 
 /// A model that has a shape.
@@ -48,6 +62,12 @@ pub trait Model {
 impl Model for Llama {
     fn config(&self) -> &Config {
         Self::config(self)
+    }
+}
+
+impl Model for Config {
+    fn config(&self) -> &Config {
+        self
     }
 }
 

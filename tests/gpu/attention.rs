@@ -2,7 +2,7 @@
 
 use super::numbers::{ONE_ROUNDING, agree, agree_to, device, floats, numbers, read};
 use crate::ops::{Attended, Heads};
-use crate::{Batch, Buffer, Device, Keep, Kept};
+use crate::{Batch, Buffer, Device, Keep, Kept, Piece};
 
 /// Shorter and longer than tiles of 16 and 64, and at their edges.
 const LENGTHS: [usize; 6] = [1, 16, 63, 64, 130, 300];
@@ -68,6 +68,33 @@ fn mixed(case: &Case) -> Vec<f32> {
         start += length;
     }
     expected
+}
+
+/// The last token of every sequence goes on from all before it, which lie where they lay.
+#[test]
+fn single_queries_go_on_from_their_past() {
+    for width in [64, 128] {
+        let case = Case::new(width);
+        let (columns, row) = (10 * width, 6 * width);
+        let (mut pieces, mut lasts, mut end) = (Vec::new(), Vec::new(), 0);
+        for length in LENGTHS {
+            pieces.push(Piece { past: length - 1, tokens: 1, room: end });
+            end += length;
+            lasts.push(end as i32 - 1);
+        }
+        let batch = Batch::remembered(&case.device, &[0; LENGTHS.len()], &pieces).unwrap();
+        let queries = Buffer::new(&case.device, 2 * LENGTHS.len() * columns).unwrap();
+        let places = Buffer::of(&case.device, &lasts).unwrap();
+        let (table, shape) = (case.on_device.at(), [LENGTHS.len(), columns]);
+        case.device.gather(table, places.at(), queries.at(), shape).unwrap();
+        let out = Buffer::new(&case.device, 2 * LENGTHS.len() * row).unwrap();
+        let from = Attended { q: queries.at(), ..case.from() };
+        case.device.attend(from, out.at(), &batch, case.heads).unwrap();
+        let all = mixed(&case);
+        let expected = lasts.iter().flat_map(|last| &all[*last as usize * row..][..row]).copied();
+        let found = read(&case.device, &out, LENGTHS.len() * row);
+        agree_to(&found, &expected.collect::<Vec<_>>(), (2.0 * ONE_ROUNDING, 1.0));
+    }
 }
 
 #[test]

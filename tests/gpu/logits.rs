@@ -50,3 +50,44 @@ fn logits_and_their_sum_are_picked() {
     agree(&found[..1180], &chosen, 4e-3);
     agree(&found[1180..], &sums, 4e-3);
 }
+
+/// Sums of up to 128,256 numbers in f32, in another order than the one they are held to.
+const SUMS_AGREE: f64 = 2e-5;
+
+/// Logits with equal ones, some that no token can have, and a range as models have it.
+fn logits(rows: usize, vocabulary: usize) -> Vec<f32> {
+    let mut logits = floats(&numbers(rows * vocabulary, 21)).iter().map(|x| 12.0 * x).collect::<Vec<_>>();
+    logits.iter_mut().skip(3).step_by(17).for_each(|logit| *logit = f32::NEG_INFINITY);
+    logits
+}
+
+#[test]
+fn tokens_are_drawn_by_their_probabilities() {
+    let device = device(64);
+    for (rows, vocabulary) in [(40, 1000), (3, 31), (5, 128_256)] {
+        let logits = logits(rows, vocabulary);
+        let mut draws = floats(&numbers(rows, 22)).iter().map(|x| x.abs().min(0.999)).collect::<Vec<_>>();
+        (draws[0], draws[1]) = (0.0, 0.999_999_94);
+        let draw = |temperature| {
+            let out = Buffer::new(&device, 4 * rows).unwrap();
+            let [on, at] = [Buffer::of(&device, &logits).unwrap(), Buffer::of(&device, &draws).unwrap()];
+            device.draw_tokens([on.at(), at.at(), out.at()], [rows, vocabulary], temperature).unwrap();
+            out.read::<i32>(&device, rows).unwrap()
+        };
+        for (row, id) in logits.chunks(vocabulary).zip(draw(0.0)) {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert_eq!(id as usize, row.iter().position(|logit| *logit >= largest).unwrap());
+        }
+        for temperature in [0.5, 2.0] {
+            for ((row, id), draw) in logits.chunks(vocabulary).zip(draw(temperature)).zip(&draws) {
+                assert!(row[id as usize].is_finite());
+                let weight = |logit: f32| f64::from((logit - 12.0) / temperature).exp();
+                let total = row.iter().map(|logit| weight(*logit)).sum::<f64>();
+                let below = row[..id as usize].iter().map(|logit| weight(*logit)).sum::<f64>() / total;
+                let above = below + weight(row[id as usize]) / total;
+                let draw = f64::from(*draw);
+                assert!(below - SUMS_AGREE <= draw && draw < above + SUMS_AGREE, "{draw}: {below}..{above}");
+            }
+        }
+    }
+}
