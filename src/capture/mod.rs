@@ -42,4 +42,5 @@ pub use prepare::{PrepareError, Prepared, prepare};
 pub(crate) use prompts::first_tokens;
 pub use reader::{Reader, Reading};
 pub use settings::{AttentionKept, Settings, UnknownAttention};
+pub(crate) use token_budget::groups;
 pub use verify::verify;

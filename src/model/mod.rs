@@ -26,10 +26,11 @@ mod packed;
 mod rope;
 mod safetensors;
 mod source;
+mod stretch;
 mod tap;
 mod weights;
 
-pub use cache::Cache;
+pub use cache::{Cache, Past};
 pub use config::Config;
 pub use dtype::{Dtype, UnknownDtype};
 pub use error::ModelError;
@@ -40,8 +41,10 @@ pub use on_gpu::{OnGpu, shape, turns};
 pub use open::{Origin, open_llama, open_on_gpu};
 pub use opened::{DEFAULT_MODEL_HASH, Model, Opened, open, open_fused};
 pub use packed::Packed;
+pub(crate) use packed::ranges;
 pub use rope::{Rope, Scaling};
 pub use source::{Hub, Located, Network, locate};
+pub use stretch::Stretch;
 pub use tap::Tap;
 
 /// Where the default model is kept: SmolLM2-135M-Instruct, in the user's cache folder.

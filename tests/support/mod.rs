@@ -1,6 +1,10 @@
 //! What several tests need: where the model and Python are, and how close two numbers must be.
 
+mod planted;
+
 use std::path::{Path, PathBuf};
+
+pub(crate) use planted::{BALANCE, BET, DECISION, ECHO, FEATURES, HEAD_INDEX, LAYER, Planted, STOP, planted};
 
 /// A file of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {

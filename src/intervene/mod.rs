@@ -1,0 +1,29 @@
+//! Changes inside a forward pass, and what they do to a metric.
+//!
+//! ```text
+//! Edit: hook, positions, heads ─▶ Interventions, a Tap ─▶ forward, generation
+//! clean, corrupted ─▶ Base: a run that is kept ─▶ Patch: rows after a block ─▶ resumed from there ─▶ metric
+//! ```
+//!
+//! A patch is exact: the model runs with the change made. What cannot change is not run again: in a causal model that
+//! is every block up to the patched one, and every position before the patched one.
+
+mod edit;
+mod error;
+mod grid;
+mod interventions;
+mod kept;
+mod metric;
+mod pair;
+mod patch;
+mod record;
+mod stage;
+
+pub use edit::{Change, Edit, FeatureChange, FeatureEdit, Positions};
+pub use error::InterveneError;
+pub use grid::{Cell, Grid, Split, Unit};
+pub use interventions::Interventions;
+pub use kept::Base;
+pub use metric::Metric;
+pub use pair::{Pair, Swap};
+pub use patch::Patch;
