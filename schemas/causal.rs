@@ -1,10 +1,9 @@
-//! The tables of analyses: what was changed inside the model, and what that did. A lake has them from its first
-//! analysis on.
+//! The causal tables: what was changed inside the model, and what that did. A lake has them from its first analysis on.
 
 use crate::table::{Table, table};
 
-/// Every table of analyses, in the order in which an analysis is committed: `interventions` last.
-pub const ANALYSES: [&Table; 3] = [&edges::TABLE, &effects::TABLE, &interventions::TABLE];
+/// The causal tables, in the order in which an analysis is committed: `interventions` last.
+pub const CAUSAL: [&Table; 3] = [&edges::TABLE, &effects::TABLE, &interventions::TABLE];
 
 table! {
     /// One row per arm of an analysis: what was changed, where and how much. An analysis exists if and only if it is here.

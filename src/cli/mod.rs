@@ -13,6 +13,7 @@
 //! | 6 | done, but some steps could not run: their rows in `steps` say why |
 //! | 130 | interrupted; what was committed is kept |
 
+mod analysis;
 mod asked;
 mod collect;
 mod corpus;
@@ -23,7 +24,11 @@ mod dictionary;
 mod given;
 mod lake;
 mod options;
+mod patch;
+mod patch_rows;
+mod patch_units;
 mod query;
+mod recorded_step;
 mod report;
 mod run_rows;
 mod train;
@@ -56,6 +61,8 @@ enum Command {
     /// Ask a lake a question
     #[command(subcommand)]
     Query(Box<query::Question>),
+    /// Put what one prompt has at a place of the model into the run of another, exactly, place by place
+    Patch(Box<patch::Options>),
     /// Write a report of a lake: one HTML file that opens offline
     Report(report::Options),
     /// Look at a lake
@@ -98,6 +105,7 @@ fn run(command: Command) -> Result<Ending, Error> {
     match command {
         Command::Collect(options) => collect::run(*options),
         Command::Query(options) => query::run(&options),
+        Command::Patch(options) => patch::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lake(command) => lake::run(&command),
         Command::Dictionary(command) => dictionary::run(command),
