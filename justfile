@@ -148,6 +148,11 @@ bench-gpu *options:
     cargo bench --locked --package saelake-gpu --bench bench-gpu
     cargo bench --locked --no-default-features --package saelake --bench bench-capture -- {{ options }}
 
+# Time the full grid of exact patches of a prompt of 200 tokens against a plain loop of whole passes
+[group("bench")]
+bench-patch: model
+    cargo bench --locked --no-default-features --package saelake --bench bench-patch
+
 # Time the lake's writer, and the pipeline around it without a GPU
 [group("bench")]
 bench-writer:
