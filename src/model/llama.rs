@@ -215,18 +215,18 @@ impl Llama {
     }
 
     /// Columns of queries and keys, which are turned.
-    const fn turned(&self) -> usize {
+    pub(super) const fn turned(&self) -> usize {
         (self.config.n_heads + self.config.n_kv_heads) * self.config.head_dim
     }
 
     /// Splits `[tokens, queries | keys | values]`.
-    fn split(&self, qkv: &Tensor<2>) -> [Tensor<2>; 3] {
+    pub(super) fn split(&self, qkv: &Tensor<2>) -> [Tensor<2>; 3] {
         let [tokens, all] = qkv.dims();
         let (keys, values) = (self.config.n_heads * self.config.head_dim, self.turned());
         [0..keys, keys..values, values..all].map(|columns| qkv.clone().slice([0..tokens, columns]))
     }
 
-    const fn heads(&self) -> Heads {
+    pub(super) const fn heads(&self) -> Heads {
         Heads { queries: self.config.n_heads, keys: self.config.n_kv_heads, width: self.config.head_dim }
     }
 }
