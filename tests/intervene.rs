@@ -1,7 +1,9 @@
 //! Tests of interventions: what must hold by itself, what is planted and must be found, and bad input.
 
+mod attribution;
 mod commands;
 mod edits;
+mod graph;
 mod grid;
 mod pairs;
 mod planted;

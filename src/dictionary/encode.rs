@@ -53,14 +53,29 @@ impl Dictionary {
     ) -> Result<Tensor<2>, DictionaryError> {
         let rows = self.w_dec.clone().select(0, self.index(features)?);
         let added = change.matmul(rows) * self.output_scale;
-        Ok(match self.input {
-            Input::None | Input::Scale(_) => added,
-            Input::ConstantNorm => added * norm(&x.clone().cast(FloatDType::F32)) / (self.d_in as f64).sqrt(),
-            Input::LayerNorm => {
-                let (centered, _) = centered(x.clone().cast(FloatDType::F32));
-                added * deviation(&centered)
-            }
+        Ok(match self.row_scale(&x.clone().cast(FloatDType::F32)) {
+            Some(scale) => added * scale,
+            None => added,
         })
+    }
+
+    /// What each decoded row is multiplied by, where the dictionary normalizes rows one by one: `[n, 1]`.
+    pub(super) fn row_scale(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
+        match self.input {
+            Input::None | Input::Scale(_) => None,
+            Input::ConstantNorm => Some(norm(x) / (self.d_in as f64).sqrt()),
+            Input::LayerNorm => Some(deviation(&centered(x.clone()).0)),
+        }
+    }
+
+    /// A gradient at the rows that are encoded, `read: [n, d_in]`, as one at the rows themselves, with what each row
+    /// is divided by held as it is.
+    pub(super) fn row_divided(&self, read: Tensor<2>, x: &Tensor<2>) -> Tensor<2> {
+        match self.input {
+            Input::None | Input::Scale(_) => read,
+            Input::ConstantNorm => read * (self.d_in as f64).sqrt() / norm(x),
+            Input::LayerNorm => read / (deviation(&centered(x.clone()).0) + LAYER_NORM_EPSILON),
+        }
     }
 
     /// The activations of some features alone: `[n, d_in]` to `[n, features]`.

@@ -155,6 +155,21 @@ pub enum InterveneError {
         /// The place.
         hook: Hook,
     },
+    /// A dictionary of another place than the residual after a block.
+    #[error("effects are estimated of the residual after a block, and this dictionary reads {hook}")]
+    NotResidual {
+        /// The place that it reads.
+        hook: Hook,
+    },
+    /// No means to set features to.
+    #[error("there are no means of the features of layer {layer}")]
+    NoMeans {
+        /// The block.
+        layer: usize,
+    },
+    /// A metric of which parts do not add up.
+    #[error("direct logit attribution is of a difference of two logits, and a log-probability is none")]
+    NotADifference,
     /// Something was not kept of a run.
     #[error("{hook} was not kept of the run that values are taken from")]
     NotKept {

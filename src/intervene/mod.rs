@@ -3,17 +3,21 @@
 //! ```text
 //! Edit: hook, positions, heads ─▶ Interventions, a Tap ─▶ forward, generation
 //! clean, corrupted ─▶ Base: a run that is kept ─▶ Patch: rows after a block ─▶ resumed from there ─▶ metric
+//!                      Base ─▶ attribute: estimates of all patches from a gradient, and their audit; graph
 //! ```
 //!
 //! A patch is exact: the model runs with the change made. What cannot change is not run again: in a causal model that
 //! is every block up to the patched one, and every position before the patched one.
 
+pub mod attribute;
 mod edit;
 mod error;
+pub mod graph;
 mod grid;
 mod interventions;
 mod kept;
 mod metric;
+mod on_host;
 mod pair;
 mod patch;
 mod record;
