@@ -218,6 +218,9 @@ pub enum UsageError {
         /// How many steps it has.
         steps: usize,
     },
+    /// A lake of tokens and attention alone.
+    #[error("the lake has no dictionary, so there are no features to attribute to")]
+    NoDictionaries,
     /// No block is asked for at all.
     #[error("no layer is named: without dictionaries, --layers says which blocks to capture")]
     NoLayers,

@@ -15,6 +15,9 @@
 
 mod analysis;
 mod asked;
+mod attribute;
+mod attribute_answer;
+mod attribute_rows;
 mod collect;
 mod corpus;
 mod demo;
@@ -31,6 +34,8 @@ mod query;
 mod recorded_step;
 mod report;
 mod run_rows;
+mod subject;
+mod trace;
 mod train;
 mod ui;
 mod verify;
@@ -63,6 +68,10 @@ enum Command {
     Query(Box<query::Question>),
     /// Put what one prompt has at a place of the model into the run of another, exactly, place by place
     Patch(Box<patch::Options>),
+    /// Estimate what every feature would do to a decision, and audit the largest estimates exactly
+    Attribute(Box<attribute::Options>),
+    /// Trace a decision back to features and tokens by gradients
+    Trace(Box<trace::Options>),
     /// Write a report of a lake: one HTML file that opens offline
     Report(report::Options),
     /// Look at a lake
@@ -106,6 +115,8 @@ fn run(command: Command) -> Result<Ending, Error> {
         Command::Collect(options) => collect::run(*options),
         Command::Query(options) => query::run(&options),
         Command::Patch(options) => patch::run(&options),
+        Command::Attribute(options) => attribute::run(&options),
+        Command::Trace(options) => trace::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lake(command) => lake::run(&command),
         Command::Dictionary(command) => dictionary::run(command),

@@ -104,6 +104,11 @@ impl Recorded {
         Ok(opened)
     }
 
+    /// The layers that have a dictionary.
+    pub(super) fn layers(&self) -> BTreeSet<i32> {
+        self.dictionaries.iter().map(|row| row.layer).collect::<BTreeSet<_>>()
+    }
+
     /// Whether the lake's steps are decisions between a bet and a stop.
     pub(super) const fn decides(&self) -> bool {
         self.run.decide.is_some()
