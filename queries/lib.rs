@@ -9,6 +9,8 @@
 mod add_up;
 pub mod attribution;
 mod attribution_spans;
+mod causal;
+pub mod causal_trace;
 pub mod compare;
 mod compare_layers;
 mod condition;
@@ -16,6 +18,7 @@ pub mod contrast;
 mod contrast_design;
 mod contrast_sums;
 mod correlation;
+pub mod effects;
 mod error;
 pub mod features;
 mod features_spans;
@@ -94,6 +97,8 @@ pub const ALL: &[Query] = &[
     position::QUERY,
     contrast::QUERY,
     trace::QUERY,
+    effects::QUERY,
+    causal_trace::QUERY,
     last_token::QUERY,
     compare::QUERY,
     games::QUERY,
