@@ -153,6 +153,11 @@ bench-gpu *options:
 bench-patch: model
     cargo bench --locked --no-default-features --package saelake --bench bench-patch
 
+# Time one attribution pass against the forward pass, for a prompt of 200 tokens
+[group("bench")]
+bench-attribute: model
+    cargo bench --locked --no-default-features --package saelake --bench bench-attribute
+
 # Time the lake's writer, and the pipeline around it without a GPU
 [group("bench")]
 bench-writer:

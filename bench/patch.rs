@@ -1,20 +1,21 @@
 //! Times the full grid of exact patches, every block and every position, of a game's prompt on the CPU, against the same
 //! patches as a plain loop of whole passes in the same run.
 
+mod long_prompt;
+
 use std::error::Error;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
-use saelake::capture::prepare;
-use saelake::game::{BetType, Components, Decide, Decision, Form, Layout, Rules, SlotMachine};
+use saelake::game::Layout;
 use saelake::intervene::{
     Base, Cell, Change, Edit, Grid, Interventions, Metric, Pair, Positions, Split, Swap, Unit,
 };
-use saelake::model::{Dtype, Hook, Llama, Opened, Packed, default_model, open};
+use saelake::model::{Dtype, Hook, Llama, Packed, default_model, open};
 
-/// The prompt has as many tokens at least.
-const TOKENS: usize = 200;
+use long_prompt::prompt;
+
 /// Patches of the plain loop that are run, evenly spread over the grid; the whole of it would take an hour.
 const SAMPLE: usize = 40;
 /// How far the two may be apart: f32 on both sides, summed over other numbers of rows.
@@ -45,27 +46,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     for cell in &sample {
         let partner = grid.units[cell.unit].partners[0];
-        let row = from.residual(cell.hook.layer)?.clone().slice([partner..partner + 1]);
+        let row = from.residual(cell.hook.layer)?.clone().slice(partner..partner + 1);
         let value = plain(&opened.llama, &clean, &metric, cell, grid.units[cell.unit].positions[0], row)?;
         if (value - cell.value).abs() > AGREEMENT {
             return Err(format!("the two differ: {value} and {} at {cell:?}", cell.value).into());
         }
     }
     report(clean.len(), (cells.len(), run, fast), (sample.len(), start.elapsed()))
-}
-
-/// A game's prompt that is long enough, the first of its game.
-fn prompt(opened: &Opened) -> Result<Layout, Box<dyn Error>> {
-    let rules = Rules { bet_type: BetType::Fixed, components: Components::ALL };
-    let mut machine = SlotMachine::new(rules, 0, 0)?;
-    loop {
-        let prompt = machine.prompt(Form::Chat, Decide::Choice).ok_or("the game is over")?;
-        let layout = prepare((0, 0), &prompt, &opened.tokenizer, usize::MAX)?.layout;
-        if layout.tokens.len() >= TOKENS {
-            return Ok(layout);
-        }
-        machine.play(Decision::Bet(10))?;
-    }
 }
 
 /// One whole pass with one row in the place of another.
@@ -82,7 +69,7 @@ fn plain(
     let mut tap = Interventions::new(vec![edit], llama.config())?;
     let last = llama.forward(&Packed::new([ids]), &mut tap);
     tap.finish()?;
-    Ok(metric.values(llama, last.slice([ids.len() - 1..ids.len()]))?[0])
+    Ok(metric.values(llama, last.slice(ids.len() - 1..ids.len()))?[0])
 }
 
 fn report(

@@ -1,5 +1,6 @@
 //! Tests of interventions: what must hold by itself, what is planted and must be found, and bad input.
 
+mod attribute_commands;
 mod attribution;
 mod commands;
 mod edits;

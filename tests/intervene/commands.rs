@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::support::{program, said};
 
 /// One line that names the trouble, and the exit code.
-fn refuses(arguments: &[&str], code: i32, says: &[&str]) {
+pub(super) fn refuses(arguments: &[&str], code: i32, says: &[&str]) {
     let output = program(arguments);
     let said = said(&output);
     assert_eq!(output.status.code(), Some(code), "{arguments:?} said: {said}");
@@ -19,12 +19,12 @@ fn refuses(arguments: &[&str], code: i32, says: &[&str]) {
     assert!(output.stdout.is_empty(), "an error must print no data");
 }
 
-fn text(path: &Path) -> &str {
+pub(super) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// A lake of one game, made once.
-fn lake() -> &'static Path {
+pub(super) fn lake() -> &'static Path {
     static LAKE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, lake) = LAKE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
