@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     for cell in &sample {
         let partner = grid.units[cell.unit].partners[0];
-        let row = from.residual(cell.hook.layer)?.clone().slice([partner..partner + 1]);
+        let row = from.residual(cell.hook.layer)?.clone().slice(partner..partner + 1);
         let value = plain(&opened.llama, &clean, &metric, cell, grid.units[cell.unit].positions[0], row)?;
         if (value - cell.value).abs() > AGREEMENT {
             return Err(format!("the two differ: {value} and {} at {cell:?}", cell.value).into());
@@ -82,7 +82,7 @@ fn plain(
     let mut tap = Interventions::new(vec![edit], llama.config())?;
     let last = llama.forward(&Packed::new([ids]), &mut tap);
     tap.finish()?;
-    Ok(metric.values(llama, last.slice([ids.len() - 1..ids.len()]))?[0])
+    Ok(metric.values(llama, last.slice(ids.len() - 1..ids.len()))?[0])
 }
 
 fn report(

@@ -5,6 +5,7 @@ mod edits;
 mod grid;
 mod pairs;
 mod planted;
+mod steer;
 
 use burn::tensor::Tensor;
 use saelake::intervene::{Base, Metric};

@@ -31,6 +31,9 @@ mod query;
 mod recorded_step;
 mod report;
 mod run_rows;
+mod steer;
+mod steer_arms;
+mod steer_rows;
 mod train;
 mod ui;
 mod verify;
@@ -63,6 +66,8 @@ enum Command {
     Query(Box<query::Question>),
     /// Put what one prompt has at a place of the model into the run of another, exactly, place by place
     Patch(Box<patch::Options>),
+    /// Play games with a feature changed, and compare the decisions with those without, and with controls
+    Steer(Box<steer::Options>),
     /// Write a report of a lake: one HTML file that opens offline
     Report(report::Options),
     /// Look at a lake
@@ -106,6 +111,7 @@ fn run(command: Command) -> Result<Ending, Error> {
         Command::Collect(options) => collect::run(*options),
         Command::Query(options) => query::run(&options),
         Command::Patch(options) => patch::run(&options),
+        Command::Steer(options) => steer::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lake(command) => lake::run(&command),
         Command::Dictionary(command) => dictionary::run(command),

@@ -8,6 +8,7 @@
 //! A patch is exact: the model runs with the change made. What cannot change is not run again: in a causal model that
 //! is every block up to the patched one, and every position before the patched one.
 
+mod controls;
 mod edit;
 mod error;
 mod grid;
@@ -15,10 +16,13 @@ mod interventions;
 mod kept;
 mod metric;
 mod pair;
+mod paired;
 mod patch;
 mod record;
 mod stage;
+mod steered;
 
+pub use controls::{Profile, turned};
 pub use edit::{Change, Edit, FeatureChange, FeatureEdit, Positions};
 pub use error::InterveneError;
 pub use grid::{Cell, Grid, Split, Unit};
@@ -26,4 +30,6 @@ pub use interventions::Interventions;
 pub use kept::Base;
 pub use metric::Metric;
 pub use pair::{Pair, Swap};
+pub use paired::{Compared, DRAWS, compare, q_values};
 pub use patch::Patch;
+pub use steered::{Played, Player};

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::support::{program, said};
 
 /// One line that names the trouble, and the exit code.
-fn refuses(arguments: &[&str], code: i32, says: &[&str]) {
+pub(super) fn refuses(arguments: &[&str], code: i32, says: &[&str]) {
     let output = program(arguments);
     let said = said(&output);
     assert_eq!(output.status.code(), Some(code), "{arguments:?} said: {said}");
@@ -19,12 +19,12 @@ fn refuses(arguments: &[&str], code: i32, says: &[&str]) {
     assert!(output.stdout.is_empty(), "an error must print no data");
 }
 
-fn text(path: &Path) -> &str {
+pub(super) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// A lake of one game, made once.
-fn lake() -> &'static Path {
+pub(super) fn lake() -> &'static Path {
     static LAKE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, lake) = LAKE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -51,6 +51,8 @@ fn patches_that_cannot_be_made_are_refused_in_one_line() {
     refuses(&["patch", lake, "--step", "999", "--swap", "balance=$10"], 2, &["no step 999", "steps 0 to"]);
     refuses(&["patch", lake, "--game", "5", "--swap", "balance=$10"], 2, &["game 5", "not there"]);
     refuses(&["patch", lake, "--swap", "balance"], 2, &["SPAN=TEXT"]);
+    refuses(&["patch", lake, "--swap", "balanse=$10"], 2, &["balanse", "balance"]);
+    refuses(&["patch", lake, "--swap", "balance=$10", "--span", "gaol"], 2, &["gaol", "goal"]);
     let alone = pairs(folder.path(), &["You have $100. Bet or stop? I"]);
     refuses(&["patch", "--pairs", &alone], 2, &["`a`", "1 steps"]);
     let good = pairs(folder.path(), &["You have $90. Bet or stop? I", "You have $10. Bet or stop? I"]);
@@ -97,9 +99,13 @@ fn patches_of_a_step_are_printed_and_added_to_its_lake() {
     assert_eq!(2 * printed.len(), rows.len());
 
     let opened = saelake::lake::Lake::open(lake).unwrap();
+    let patches = opened.files(&schemas::interventions::TABLE).unwrap().into_iter().filter(|file| {
+        let values = opened.read(&schemas::interventions::TABLE, file).unwrap();
+        schemas::interventions::Rows::from_values(values).unwrap().command == ["patch"]
+    });
+    assert_eq!(patches.count(), 2, "the same again is the same");
     let count =
         |table: &schemas::Table| opened.files(table).unwrap().iter().map(|file| file.rows).sum::<u64>();
-    assert_eq!(opened.files(&schemas::interventions::TABLE).unwrap().len(), 2, "the same again is the same");
     assert!(count(&schemas::effects::TABLE) > rows.len() as u64);
     let file = opened.files(&schemas::effects::TABLE).unwrap();
     let stored: Vec<schemas::effects::Row> = file
