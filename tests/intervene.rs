@@ -8,6 +8,7 @@ mod graph;
 mod grid;
 mod pairs;
 mod planted;
+mod steer;
 
 use burn::tensor::Tensor;
 use saelake::intervene::{Base, Metric};

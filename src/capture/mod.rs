@@ -31,13 +31,16 @@ mod verify;
 /// The rows of the partitioned tables, by block.
 pub use crate::lake::Captured;
 pub use choose::Pair;
+pub(crate) use choose::{log_probabilities, pairs};
 pub use collect::{Progress, Run, Source, Summary, collect};
+pub(crate) use engine::Next;
 pub use engine::{Engine, Observed, Pass};
 pub use episode::Episode;
 pub use error::CaptureError;
 pub use fused::Fused;
-pub use generate::{Answer, Drawing, generate};
+pub use generate::{Answer, Drawing, generate, generate_tapped};
 pub use harvest::{Harvest, Seen, harvest};
+pub(crate) use play::play;
 pub use prepare::{PrepareError, Prepared, prepare};
 pub(crate) use prompts::first_tokens;
 pub use reader::{Reader, Reading};

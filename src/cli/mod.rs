@@ -34,6 +34,9 @@ mod query;
 mod recorded_step;
 mod report;
 mod run_rows;
+mod steer;
+mod steer_arms;
+mod steer_rows;
 mod subject;
 mod trace;
 mod train;
@@ -72,6 +75,8 @@ enum Command {
     Attribute(Box<attribute::Options>),
     /// Trace a decision back to features and tokens by gradients
     Trace(Box<trace::Options>),
+    /// Play games with a feature changed, and compare the decisions with those without, and with controls
+    Steer(Box<steer::Options>),
     /// Write a report of a lake: one HTML file that opens offline
     Report(report::Options),
     /// Look at a lake
@@ -117,6 +122,7 @@ fn run(command: Command) -> Result<Ending, Error> {
         Command::Patch(options) => patch::run(&options),
         Command::Attribute(options) => attribute::run(&options),
         Command::Trace(options) => trace::run(&options),
+        Command::Steer(options) => steer::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lake(command) => lake::run(&command),
         Command::Dictionary(command) => dictionary::run(command),

@@ -62,6 +62,9 @@ pub(super) struct Options {
     /// What is patched at a time: each `position`, or each `span` with all of its positions
     #[arg(long, default_value = "position", value_name = "position|span", help_heading = "Where")]
     by: String,
+    /// Patch in this span alone, such as `balance` or `decision`, repeatable
+    #[arg(long, value_name = "NAME", help_heading = "Where")]
+    span: Vec<String>,
     /// Patch the heads of z, v or pattern one by one
     #[arg(long, conflicts_with = "feature", help_heading = "Where")]
     heads: bool,
@@ -227,7 +230,7 @@ impl Options {
             (false, true) => Split::Whole,
             (false, false) => Split::Features(dictionaries, &features),
         };
-        let units = units(&subject.pair, by)?;
+        let units = units(&subject.pair, by, &self.span)?;
         let grid = Grid { hooks, units, split };
         let bar = ui::progress(grid.hooks.len() as u64, "hooks");
         let cells = grid.run(&into, &from, self.batch_tokens, |_| bar.inc(1))?;
@@ -300,7 +303,7 @@ impl Options {
             self.feature.iter().map(|name| format!("L{}-{}", name.layer, name.feature)).collect();
         let settings = serde_json::json!({
             "game": subject.game, "step": subject.step, "swap": self.swap, "into": self.into, "site": self.site,
-            "layers": self.layers, "by": self.by, "heads": self.heads, "feature": features, "metric": patched.metric,
+            "layers": self.layers, "by": self.by, "span": self.span, "heads": self.heads, "feature": features, "metric": patched.metric,
         });
         let described = Described::new("patch", &opened.identity, 0, &settings);
         let (interventions, effects) = rows(&described, patched, &self.swap.join(", "));

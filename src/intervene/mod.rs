@@ -10,6 +10,7 @@
 //! is every block up to the patched one, and every position before the patched one.
 
 pub mod attribute;
+mod controls;
 mod edit;
 mod error;
 pub mod graph;
@@ -19,10 +20,13 @@ mod kept;
 mod metric;
 mod on_host;
 mod pair;
+mod paired;
 mod patch;
 mod record;
 mod stage;
+mod steered;
 
+pub use controls::{Profile, turned};
 pub use edit::{Change, Edit, FeatureChange, FeatureEdit, Positions};
 pub use error::InterveneError;
 pub use grid::{Cell, Grid, Split, Unit};
@@ -30,4 +34,6 @@ pub use interventions::Interventions;
 pub use kept::Base;
 pub use metric::Metric;
 pub use pair::{Pair, Swap};
+pub use paired::{Compared, DRAWS, compare, q_values};
 pub use patch::Patch;
+pub use steered::{Played, Player};

@@ -51,6 +51,8 @@ fn patches_that_cannot_be_made_are_refused_in_one_line() {
     refuses(&["patch", lake, "--step", "999", "--swap", "balance=$10"], 2, &["no step 999", "steps 0 to"]);
     refuses(&["patch", lake, "--game", "5", "--swap", "balance=$10"], 2, &["game 5", "not there"]);
     refuses(&["patch", lake, "--swap", "balance"], 2, &["SPAN=TEXT"]);
+    refuses(&["patch", lake, "--swap", "balanse=$10"], 2, &["balanse", "balance"]);
+    refuses(&["patch", lake, "--swap", "balance=$10", "--span", "gaol"], 2, &["gaol", "goal"]);
     let alone = pairs(folder.path(), &["You have $100. Bet or stop? I"]);
     refuses(&["patch", "--pairs", &alone], 2, &["`a`", "1 steps"]);
     let good = pairs(folder.path(), &["You have $90. Bet or stop? I", "You have $10. Bet or stop? I"]);
@@ -97,9 +99,13 @@ fn patches_of_a_step_are_printed_and_added_to_its_lake() {
     assert_eq!(2 * printed.len(), rows.len());
 
     let opened = saelake::lake::Lake::open(lake).unwrap();
+    let patches = opened.files(&schemas::interventions::TABLE).unwrap().into_iter().filter(|file| {
+        let values = opened.read(&schemas::interventions::TABLE, file).unwrap();
+        schemas::interventions::Rows::from_values(values).unwrap().command == ["patch"]
+    });
+    assert_eq!(patches.count(), 2, "the same again is the same");
     let count =
         |table: &schemas::Table| opened.files(table).unwrap().iter().map(|file| file.rows).sum::<u64>();
-    assert_eq!(opened.files(&schemas::interventions::TABLE).unwrap().len(), 2, "the same again is the same");
     assert!(count(&schemas::effects::TABLE) > rows.len() as u64);
     let file = opened.files(&schemas::effects::TABLE).unwrap();
     let stored: Vec<schemas::effects::Row> = file

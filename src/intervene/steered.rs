@@ -1,0 +1,150 @@
+//! Games that are played with changes made in every pass.
+
+use super::edit::Edit;
+use super::error::InterveneError;
+use super::interventions::Interventions;
+use super::kept::Base;
+use crate::capture::{
+    Answer, CaptureError, Drawing, Engine, Next, Observed, Pass, Prepared, Settings, generate_tapped,
+    log_probabilities, pairs, play, verify,
+};
+use crate::dictionary::Measured;
+use crate::error::Error;
+use crate::game::Rules;
+use crate::lake::Captured;
+use crate::model::{Cache, Config, Llama, Packed};
+use crate::tokens::Tokenizer;
+
+/// What came of a game.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Played {
+    /// Key of the game.
+    pub game: i64,
+    /// Decisions to bet.
+    pub bets: u32,
+    /// Decisions, of either kind.
+    pub decisions: u32,
+    /// logit(bet) - logit(stop), summed over the decisions.
+    pub logit_diff: f64,
+    /// Dollars at the end.
+    pub balance: i32,
+}
+
+/// What games are played with.
+#[derive(Clone, Copy)]
+pub struct Player<'a> {
+    /// The model.
+    pub llama: &'a Llama,
+    /// Its tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// The rules.
+    pub rules: Rules,
+    /// The seed of the games and of the model's draws.
+    pub seed: u64,
+    /// How decisions are made.
+    pub settings: &'a Settings,
+}
+
+impl Player<'_> {
+    /// Plays games of the seed with `edits` in every pass. The same game meets the same spins and the same draws,
+    /// whatever the edits. `None` if `stopped` said so before they were over.
+    ///
+    /// # Errors
+    /// If an edit cannot be made, or the device fails.
+    pub fn play(
+        &self,
+        edits: &[Edit<'_>],
+        indices: &[u64],
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Played>>, Error> {
+        // Refused now, so that a pass has nothing to refuse but what the device does.
+        Interventions::new(edits.to_vec(), self.llama.config())?;
+        let engine = Steered { llama: self.llama, settings: self.settings, edits };
+        let episodes = play(&engine, self.tokenizer, self.rules, self.seed, indices, stopped)?;
+        let played = |episode: crate::capture::Episode| {
+            let rows = episode.steps;
+            let is = |word: &'static str| {
+                rows.decision.iter().filter(move |decision| decision.as_deref() == Some(word)).count() as u32
+            };
+            let (bets, stops) = (is("bet"), is("stop"));
+            Played {
+                game: episode.game.game,
+                bets,
+                decisions: bets + stops,
+                logit_diff: rows.logit_diff.iter().flatten().map(|logit| f64::from(*logit)).sum(),
+                balance: episode.game.final_balance.unwrap_or_default(),
+            }
+        };
+        Ok(episodes.map(|episodes| episodes.into_iter().map(played).collect()))
+    }
+}
+
+/// An engine that decides and keeps nothing else, with changes in every pass.
+struct Steered<'a> {
+    llama: &'a Llama,
+    settings: &'a Settings,
+    edits: &'a [Edit<'a>],
+}
+
+impl Steered<'_> {
+    /// One pass, or several that belong together, with the changes in it.
+    fn pass<T>(&self, run: impl FnOnce(&mut Interventions<'_>) -> T) -> Result<T, CaptureError> {
+        let failed = |error| match error {
+            InterveneError::Dictionary(error) => CaptureError::Dictionary(error),
+            error => CaptureError::Device(error.to_string()),
+        };
+        let mut tap = Interventions::new(self.edits.to_vec(), self.llama.config()).map_err(failed)?;
+        let made = run(&mut tap);
+        tap.finish().map_err(failed)?;
+        Ok(made)
+    }
+}
+
+impl Engine for Steered<'_> {
+    fn config(&self) -> &Config {
+        self.llama.config()
+    }
+
+    fn settings(&self) -> &Settings {
+        self.settings
+    }
+
+    fn start(&self, steps: &[&Prepared], tokens: &[[u32; 2]]) -> Result<Pass<'_>, CaptureError> {
+        let ids: Vec<Vec<u32>> = steps.iter().map(|step| step.ids()).collect();
+        let packed = Packed::new(ids.iter().map(Vec::as_slice));
+        let mut caches = vec![Cache::default(); steps.len()];
+        let residual = self.pass(|tap| self.llama.extend(&packed, &mut caches, tap))?;
+        let rows = packed.ranges().zip(steps).map(|(range, step)| range.start + step.decision);
+        let decisions = Base::rows(&residual, &rows.collect::<Vec<_>>());
+        let pairs = pairs(self.llama.logits(decisions), tokens)?;
+        let captured = vec![Captured::default(); steps.len()];
+        Ok(Box::new(move || Ok(Observed { captured, pairs, caches })))
+    }
+
+    fn continuations(
+        &self,
+        _: &Prepared,
+        cache: &Cache,
+        answers: &[Vec<u32>],
+    ) -> Result<Vec<f32>, CaptureError> {
+        let packed = Packed::new(answers.iter().map(Vec::as_slice));
+        let mut caches = vec![cache.clone(); answers.len()];
+        let residual = self.pass(|tap| self.llama.extend(&packed, &mut caches, tap))?;
+        let next = Next::of(answers, self.config());
+        let logs = log_probabilities(self.llama.logits(residual), &next.tokens)?;
+        Ok(next.probabilities(&logs, answers))
+    }
+
+    fn generate(
+        &self,
+        prompts: &[Vec<u32>],
+        drawing: &Drawing,
+        draw: &mut dyn FnMut(usize) -> f32,
+    ) -> Result<Vec<Answer>, CaptureError> {
+        self.pass(|tap| generate_tapped(self.llama, prompts, drawing, draw, tap))?
+    }
+
+    fn measure(&self, steps: &[Prepared]) -> Result<Vec<Measured>, CaptureError> {
+        Ok(verify(self.llama, &[], steps)?)
+    }
+}
