@@ -36,6 +36,7 @@ pub mod last_token;
 mod last_token_games;
 mod layers;
 mod looks;
+mod means;
 mod members;
 mod nearest;
 pub mod overview;
@@ -64,6 +65,7 @@ pub use error::QueryError;
 pub use format::{Format, write};
 pub use frame::frame;
 pub use lake::Tables;
+pub use means::means;
 pub use members::DECISION;
 pub use place::{Layers, Place};
 /// Rows in memory, and a plan that would make them.

@@ -1,13 +1,15 @@
 //! `saelake attribute`: what every feature would do to the metric, estimated from one pass back, and audited.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use queries::Format;
+use queries::{Format, Tables};
 
 use super::attribute_answer::{Answer, audit_table};
 use super::attribute_rows::rows;
 use super::subject::{self, Subject};
 use super::{Ending, ui};
+use crate::dictionary::Dictionary;
 use crate::error::{Error, UsageError};
 use crate::intervene::attribute::{Ask, Attributed, Effect, Plan, Values, Verdict, Writer, verdicts};
 use crate::intervene::{Base, Metric, Pair, Swap};
@@ -27,6 +29,15 @@ pub(super) struct Options {
     /// Another text for a span of the prompt, such as `balance=$10`, repeatable; no text takes the span out
     #[arg(long, value_name = "SPAN=TEXT", help_heading = "Change")]
     swap: Vec<String>,
+    /// Without --swap: features change to `zero`, and what no feature explains too, or to their `mean` over the lake
+    #[arg(
+        long,
+        default_value = "zero",
+        value_name = "zero|mean",
+        conflicts_with = "swap",
+        help_heading = "Change"
+    )]
+    ablate: String,
     /// The run whose nodes change: values of the other one are put into it
     #[arg(
         long,
@@ -96,6 +107,9 @@ pub(super) fn run(options: &Options) -> Result<Ending, Error> {
         word => return Err(value("into", word, "`clean` or `corrupted`").into()),
     };
     let swaps = swaps(&options.swap)?;
+    if !["zero", "mean"].contains(&options.ablate.as_str()) {
+        return Err(value("ablate", &options.ablate, "`zero` or `mean`").into());
+    }
     let mut subject = options.subject.open()?;
     if options.answer == Answer::Direct && !matches!(subject.metric, Metric::Difference(_)) {
         return Err(crate::intervene::InterveneError::NotADifference.into());
@@ -126,12 +140,14 @@ pub(super) fn run(options: &Options) -> Result<Ending, Error> {
 
 impl Options {
     fn attribute<'a>(&self, subject: &'a Subject, pair: Option<&Pair>) -> Result<Found<'a>, Error> {
+        let means = if self.ablate == "mean" { means(&self.subject.lake, subject)? } else { Vec::new() };
         let started = Instant::now();
         let run = |ids: &[u32]| Base::run(&subject.opened.llama, ids, &subject.metric, &[]);
         let base = run(&Subject::ids(&subject.prompt))?;
         let other = pair.map(|pair| run(&Subject::ids(&pair.corrupted))).transpose()?;
         let values = match (&other, pair) {
             (Some(other), Some(pair)) => Values::Run(other, &pair.partners),
+            _ if self.ablate == "mean" => Values::Mean(&means),
             _ => Values::Zero,
         };
         let forward = started.elapsed();
@@ -196,10 +212,26 @@ impl Options {
     /// What the lake records of the settings.
     fn recorded(&self) -> serde_json::Value {
         serde_json::json!({
-            "swap": self.swap, "into": self.into, "freeze": self.freeze.to_string(), "steps": self.steps,
+            "swap": self.swap, "into": self.into, "ablate": self.ablate, "freeze": self.freeze.to_string(), "steps": self.steps,
             "top": self.top, "drawn": self.drawn, "seed": self.seed, "recall": self.recall, "keep": self.keep,
         })
     }
+}
+
+/// The mean of every feature of each dictionary over the lake.
+fn means(lake: &Path, subject: &Subject) -> Result<Vec<(usize, Vec<f32>)>, Error> {
+    let tables = Tables::open(lake)?;
+    let of_layer = |dictionary: &Dictionary| {
+        let layer = dictionary.hook.layer;
+        let mut means = vec![0.0; dictionary.d_sae];
+        for (feature, mean) in queries::means(&tables, layer as i32)? {
+            if let Some(place) = means.get_mut(feature.cast_unsigned() as usize) {
+                *place = mean;
+            }
+        }
+        Ok((layer, means))
+    };
+    subject.dictionaries.iter().map(of_layer).collect::<Result<Vec<_>, Error>>()
 }
 
 /// Other texts for spans.

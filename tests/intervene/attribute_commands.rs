@@ -50,6 +50,7 @@ fn attributions_that_cannot_be_made_are_refused_in_one_line() {
     attribute(&["--swap", "balance"], &["SPAN=TEXT"]);
     attribute(&["--swap", "weather=rain"], &["no span `weather`"]);
     attribute(&["--swap", "balance=$10", "--into", "both"], &["`both`", "clean"]);
+    attribute(&["--ablate", "half"], &["`half`", "`zero` or `mean`"]);
     attribute(&["--freeze", "heads"], &["`heads` cannot be frozen"]);
     attribute(&["--answer", "everything"], &["`effects`, `audit` or `direct`"]);
     attribute(&["--format", "xml"], &["xml"]);
@@ -124,9 +125,52 @@ fn other_answers_are_printed() {
 
     let ablated = rows(&plain);
     assert!(ablated.iter().all(|row| row["after"].is_null() || number(row, "after") <= 0.0));
+    assert!(ablated.iter().all(|row| row["position"] != 0 || number(row, "estimate").abs() <= 0.0));
     let audit = rows(&[plain.as_slice(), &["--answer", "audit"]].concat());
     assert_eq!(audit[0]["score"], "attribution");
     assert!(number(&audit[0], "nodes") > 3.0 && audit.iter().any(|row| row["score"] == "published"));
+}
+
+/// The means that features are set to are those of a plain loop over the lake.
+#[test]
+fn features_are_set_to_their_means_over_the_lake() {
+    let lake = lake();
+    let plain = ["attribute", text(lake), "--steps", "0", "--top", "1", "--drawn", "1", "--print-only"];
+    let found = rows(&[plain.as_slice(), &["--ablate", "mean", "--limit", "5000"]].concat());
+    let opened = saelake::lake::Lake::open(lake).unwrap();
+    let values = |table: &'static schemas::Table| {
+        let files = opened.files(table).unwrap();
+        files.iter().map(|file| opened.read(table, file).unwrap()).collect::<Vec<_>>()
+    };
+    let mut counted = std::collections::BTreeSet::new();
+    let mut decisions = std::collections::BTreeMap::new();
+    for values in values(&schemas::steps::TABLE) {
+        for row in schemas::steps::Rows::from_values(values).unwrap().into_rows() {
+            decisions.insert((row.game, row.step), row.decision_position);
+        }
+    }
+    for values in values(&schemas::tokens::TABLE) {
+        for row in schemas::tokens::Rows::from_values(values).unwrap().into_rows() {
+            if row.position > 0 && !row.is_special && row.position <= decisions[&(row.game, row.step)] {
+                counted.insert((row.game, row.step, row.position));
+            }
+        }
+    }
+    let mut sums = std::collections::BTreeMap::<i64, f64>::new();
+    for values in values(&schemas::features::TABLE) {
+        for row in schemas::features::Rows::from_values(values).unwrap().into_rows() {
+            if counted.contains(&(row.game, row.step, row.position)) {
+                *sums.entry(i64::from(row.feature)).or_default() += f64::from(row.activation);
+            }
+        }
+    }
+    let features = found.iter().filter(|row| row["node"] == "feature").collect::<Vec<_>>();
+    assert!(features.len() > 1000, "{}", features.len());
+    for row in features {
+        let sum = sums.get(&row["feature"].as_i64().unwrap()).copied().unwrap_or_default();
+        let mean = sum / counted.len() as f64;
+        assert!((number(row, "after") - mean).abs() <= 1e-6 * (1.0 + mean), "{row} and {mean}");
+    }
 }
 
 /// The lake has the edges that are printed, and the question shows them.

@@ -20,9 +20,10 @@ pub enum Values<'a> {
     /// What they are in another run: for each position, the one of the other run that belongs with it. Nodes of
     /// positions without one stay as they are.
     Run(&'a Base<'a>, &'a [Option<usize>]),
-    /// Nothing: features do not fire, and the rest is 0.
+    /// Nothing: features do not fire, and what the dictionary leaves unexplained is 0, so that its bias is left.
+    /// Position 0, where attention rests and no dictionary was trained, stays as it is.
     Zero,
-    /// The means of all features, by block; the rest stays as it is.
+    /// The means of all features, by block; the rest stays as it is, and so does position 0.
     Mean(&'a [(usize, Vec<f32>)]),
 }
 
@@ -82,7 +83,8 @@ impl<'a> Changed<'a> {
             residual,
         };
         let [tokens, width] = changed.residual.dims();
-        for start in (0..tokens).step_by(CHUNK) {
+        let first = usize::from(other.is_none()).min(tokens);
+        for start in (first..tokens).step_by(CHUNK) {
             let rows = [start..(start + CHUNK).min(tokens), 0..width];
             let x = changed.residual.clone().slice(rows.clone());
             let other = other.clone().map(|other| other.slice(rows.clone()));
@@ -118,7 +120,7 @@ impl<'a> Changed<'a> {
         let whole = match (other, values) {
             (Some(other), _) => other - x,
             (None, Values::Mean(_)) => written.clone(),
-            (None, _) => x.neg(),
+            (None, _) => self.dictionary.decode(after.clone(), &x) - x,
         };
         let [before, after] = [numbers(before)?, numbers(after)?];
         let rows = before.chunks(d_sae).zip(after.chunks(d_sae)).enumerate();
