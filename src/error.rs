@@ -210,6 +210,12 @@ pub enum UsageError {
         /// Why.
         why: String,
     },
+    /// A lake that has one game alone.
+    #[error("the lake has no game but {game} whose activations could take the place of its own")]
+    NoOtherGame {
+        /// Key of the game.
+        game: i64,
+    },
     /// A game of a file of pairs that is no pair.
     #[error("the game `{game}` has {steps} steps: a pair is two, the clean prompt and the corrupted one")]
     NoPair {

@@ -13,6 +13,7 @@
 //! | 6 | done, but some steps could not run: their rows in `steps` say why |
 //! | 130 | interrupted; what was committed is kept |
 
+mod ablation;
 mod analysis;
 mod asked;
 mod attribute;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use queries::{FeatureName, Format};
 
+use super::ablation::{Ablation, drawn, other_steps};
 use super::analysis::Described;
 use super::patch_rows::{Patched, print, rows};
 use super::patch_units::{By, units};
@@ -17,9 +18,10 @@ use crate::capture::first_tokens;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, UsageError};
 use crate::game::{Options as Offer, read_prompts};
-use crate::intervene::{Base, Grid, Metric, Pair, Split, Swap};
+use crate::intervene::{Base, Grid, Means, Metric, Pair, Source, Split, Swap};
 use crate::lake::{Analysis, Lake};
 use crate::model::{self, Dtype, Hook, Opened, Site, open};
+use crate::tokens::Token;
 
 /// Patch activations exactly: put what one prompt has at a place into the run of another, and measure the metric
 ///
@@ -41,8 +43,15 @@ pub(super) struct Options {
     step: i32,
     /// Another text for a span of the prompt, such as `balance=$10` or `history[0].result=lost`, repeatable; no text
     /// takes the span out
-    #[arg(long, value_name = "SPAN=TEXT", required_unless_present = "pairs", help_heading = "Pair")]
+    #[arg(long, value_name = "SPAN=TEXT", required_unless_present_any = ["pairs", "ablate"], help_heading = "Pair")]
     swap: Vec<String>,
+    /// Instead of a pair: put nothing (`zero`), the mean over steps of other games (`mean`) or what a step of another
+    /// game has there, counted from the end (`resample`), in the place of what the step has
+    #[arg(long, value_name = "zero|mean|resample", conflicts_with_all = ["swap", "pairs"], help_heading = "Pair")]
+    ablate: Option<String>,
+    /// What the step of `--ablate resample` is drawn from
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Pair")]
+    seed: u64,
     /// The run that is patched: values of the other one are put into it
     #[arg(long, default_value = "clean", value_name = "clean|corrupted", help_heading = "Pair")]
     into: String,
@@ -103,6 +112,8 @@ struct Subject {
     step: i32,
     pair: Pair,
     metric: (Metric, String),
+    /// What is put there instead of the values of the corrupted run, and the prompts that means are taken over.
+    ablated: Option<(Ablation, Vec<Vec<u32>>)>,
 }
 
 /// Patches, prints, and adds what was found to the lake.
@@ -111,6 +122,7 @@ pub(super) fn run(options: &Options) -> Result<Ending, Error> {
     let by = By::read(&options.by)?;
     let swaps = options.swaps()?;
     let sites = options.sites()?;
+    options.ablate.as_deref().map(Ablation::read).transpose()?;
     let reversed = match options.into.as_str() {
         "clean" => false,
         "corrupted" => true,
@@ -156,8 +168,20 @@ impl Options {
         let dictionaries = recorded.open(&self.dictionary, &layers)?;
         let metric = self.metric(&opened, None, recorded.decides())?;
         let clean = recorded_step(&lake, (game, self.step), &opened.tokenizer)?;
-        let pair = Pair::swapped(clean, swaps, &opened.tokenizer)?;
-        let subject = Subject { game, step: self.step, pair, metric };
+        let (pair, ablated) = match self.ablate.as_deref().map(Ablation::read).transpose()? {
+            None => (Pair::swapped(clean, swaps, &opened.tokenizer)?, None),
+            Some(Ablation::Zero) => (Pair::of(clean.clone(), clean)?, Some((Ablation::Zero, Vec::new()))),
+            Some(Ablation::Mean) => {
+                let steps = other_steps(&lake, game, &opened.tokenizer)?;
+                let prompts = steps.iter().map(|step| ids(&step.tokens)).collect();
+                (Pair::of(clean.clone(), clean)?, Some((Ablation::Mean, prompts)))
+            }
+            Some(Ablation::Resample) => {
+                let other = drawn(other_steps(&lake, game, &opened.tokenizer)?, self.seed);
+                (Pair::from_the_end(clean, other), None)
+            }
+        };
+        let subject = Subject { game, step: self.step, pair, metric, ablated };
         Ok((opened, dictionaries, vec![subject], Some(lake)))
     }
 
@@ -180,7 +204,7 @@ impl Options {
             let metric = self.metric(&opened, own, true)?;
             let lay_out = |prompt: &crate::game::Prompt| prompt.lay_out(&opened.tokenizer);
             let pair = Pair::of(lay_out(&clean.prompt)?, lay_out(&corrupted.prompt)?)?;
-            subjects.push(Subject { game: game.key, step: clean.step, pair, metric });
+            subjects.push(Subject { game: game.key, step: clean.step, pair, metric, ablated: None });
         }
         Ok((opened, dictionaries, subjects, None))
     }
@@ -220,9 +244,7 @@ impl Options {
         let (metric, name) = &subject.metric;
         let hooks = self.hooks(opened, dictionaries, sites)?;
         let kept: Vec<Site> = hooks.iter().map(|hook| hook.site).collect();
-        let ids = |tokens: &[crate::tokens::Token]| tokens.iter().map(|token| token.id).collect::<Vec<_>>();
         let into = Base::run(&opened.llama, &ids(&subject.pair.clean.tokens), metric, &[])?;
-        let from = Base::run(&opened.llama, &ids(&subject.pair.corrupted.tokens), metric, &kept)?;
         let features: Vec<(usize, u32)> =
             self.feature.iter().map(|name| (name.layer as usize, name.feature as u32)).collect();
         let split = match (self.heads, features.is_empty()) {
@@ -233,12 +255,23 @@ impl Options {
         let units = units(&subject.pair, by, &self.span)?;
         let grid = Grid { hooks, units, split };
         let bar = ui::progress(grid.hooks.len() as u64, "hooks");
-        let cells = grid.run(&into, &from, self.batch_tokens, |_| bar.inc(1))?;
+        let go = |source: Source<'_>| grid.run(&into, source, self.batch_tokens, |_| bar.inc(1));
+        let (cells, other) = match &subject.ablated {
+            None | Some((Ablation::Resample, _)) => {
+                let from = Base::run(&opened.llama, &ids(&subject.pair.corrupted.tokens), metric, &kept)?;
+                (go(Source::Run(&from))?, Some(from.value))
+            }
+            Some((Ablation::Zero, _)) => (go(Source::Zero)?, None),
+            Some((Ablation::Mean, prompts)) => {
+                let of = (dictionaries, features.as_slice());
+                (go(Source::Means(&Means::measure(&opened.llama, prompts, &grid.hooks, of)?))?, None)
+            }
+        };
         bar.finish_and_clear();
         ui::note(&format!(
-            "{name}: {:.4} of the run that is patched, {:.4} of the other; {} patches in {:.1} s",
+            "{name}: {:.4} of the run that is patched{}; {} patches in {:.1} s",
             into.value,
-            from.value,
+            other.map_or_else(String::new, |other| format!(", {other:.4} of the other")),
             cells.len(),
             started.elapsed().as_secs_f64()
         ));
@@ -248,7 +281,7 @@ impl Options {
             step: subject.step,
             metric: name.clone(),
             base: into.value,
-            other: from.value,
+            other,
             units: grid.units,
             cells,
             tokens,
@@ -303,10 +336,14 @@ impl Options {
             self.feature.iter().map(|name| format!("L{}-{}", name.layer, name.feature)).collect();
         let settings = serde_json::json!({
             "game": subject.game, "step": subject.step, "swap": self.swap, "into": self.into, "site": self.site,
-            "layers": self.layers, "by": self.by, "span": self.span, "heads": self.heads, "feature": features, "metric": patched.metric,
+            "layers": self.layers, "by": self.by, "span": self.span, "heads": self.heads, "feature": features,
+            "metric": patched.metric, "ablate": self.ablate, "seed": self.seed,
         });
-        let described = Described::new("patch", &opened.identity, 0, &settings);
-        let (interventions, effects) = rows(&described, patched, &self.swap.join(", "));
+        let described = Described::new("patch", &opened.identity, self.seed, &settings);
+        let ablated = self.ablate.as_deref().map(Ablation::read).transpose()?.map(Ablation::name);
+        let name =
+            ablated.map_or_else(|| format!("{}, into {}", self.swap.join(", "), self.into), str::to_owned);
+        let (interventions, effects) = rows(&described, patched, (&name, ablated.unwrap_or("replace")));
         let analysis = Analysis { interventions, effects, ..Analysis::default() };
         let written = lake.add_analysis(analysis)?;
         ui::note(&format!(
@@ -317,6 +354,11 @@ impl Options {
         ));
         Ok(())
     }
+}
+
+/// The ids of some tokens.
+fn ids(tokens: &[Token]) -> Vec<u32> {
+    tokens.iter().map(|token| token.id).collect()
 }
 
 fn value(option: &'static str, word: &str, expected: &'static str) -> UsageError {

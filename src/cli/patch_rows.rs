@@ -14,8 +14,8 @@ pub(super) struct Patched {
     pub(super) metric: String,
     /// The metric of the run that was patched.
     pub(super) base: f64,
-    /// The metric of the run that values were taken from.
-    pub(super) other: f64,
+    /// The metric of the run that values were taken from, if they were taken from one.
+    pub(super) other: Option<f64>,
     pub(super) units: Vec<Unit>,
     pub(super) cells: Vec<Cell>,
     /// The texts of the tokens of the run that was patched.
@@ -30,7 +30,7 @@ impl Patched {
 
     /// The effect as a share of the whole difference between the two runs; missing where there is none.
     fn share(&self, cell: &Cell) -> Option<f32> {
-        let whole = self.other - self.base;
+        let whole = self.other? - self.base;
         (whole != 0.0).then(|| (self.effect(cell) / whole) as f32)
     }
 
@@ -49,12 +49,9 @@ impl Patched {
 pub(super) fn rows(
     described: &Described,
     patched: &Patched,
-    swapped: &str,
+    (name, edit): (&str, &str),
 ) -> (interventions::Rows, effects::Rows) {
-    let arm = interventions::Row {
-        span: Some(swapped.to_owned()),
-        ..described.arm(0, format!("patched with the run of {swapped}"), "replace")
-    };
+    let arm = described.arm(0, name.to_owned(), edit);
     let effect = |(row, cell): (usize, &Cell)| {
         let (start, end) = patched.range(cell);
         let node = match (cell.head, cell.feature) {
@@ -82,7 +79,7 @@ pub(super) fn rows(
             estimate: None,
             exact: Some(patched.effect(cell) as f32),
             metric_base: patched.base as f32,
-            metric_other: Some(patched.other as f32),
+            metric_other: patched.other.map(|other| other as f32),
         }
     };
     (std::iter::once(arm).collect(), patched.cells.iter().enumerate().map(effect).collect())

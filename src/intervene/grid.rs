@@ -1,10 +1,11 @@
-//! A grid of exact patches: values of one run put into another, hook by hook and place by place.
+//! A grid of exact patches: values of one run, or none, or means, put into another run, hook by hook and place by place.
 
 use burn::tensor::{Tensor, TensorData};
 
 use super::edit::{Change, Edit, FeatureChange, FeatureEdit, Positions, heads};
 use super::error::InterveneError;
 use super::kept::Base;
+use super::means::Means;
 use crate::dictionary::Dictionary;
 use crate::model::{Hook, Site};
 
@@ -28,6 +29,23 @@ pub enum Split<'a> {
     Heads,
     /// These features, one after the other, by the dictionaries that read the hooks.
     Features(&'a [Dictionary], &'a [(usize, u32)]),
+}
+
+/// What is put into the run that is patched.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// What another run has there.
+    Run(&'a Base<'a>),
+    /// Nothing: the numbers become 0.
+    Zero,
+    /// Means over prompts.
+    Means(&'a Means),
+}
+
+impl<'a> From<&'a Base<'a>> for Source<'a> {
+    fn from(run: &'a Base<'a>) -> Self {
+        Self::Run(run)
+    }
 }
 
 /// Which patches are made.
@@ -57,7 +75,7 @@ pub struct Cell {
 }
 
 impl Grid<'_> {
-    /// Patches every place of `into` with what `from` has there, each alone, and says after each hook how many patches
+    /// Patches every place of `into` with what `source` has for it, each alone, and says after each hook how many patches
     /// were made. Passes have `budget` rows at most.
     ///
     /// With T tokens, n blocks and the patches of every layer and position, the rows that run through a block are
@@ -65,17 +83,18 @@ impl Grid<'_> {
     /// at position d, those before it are left out too, which leaves about `(1 − d/T)² / 4`.
     ///
     /// # Errors
-    /// If something was not kept of `from`, a head or feature does not exist, or the device fails.
-    pub fn run(
+    /// If something was not kept of the source, a head or feature does not exist, or the device fails.
+    pub fn run<'s>(
         &self,
         into: &Base<'_>,
-        from: &Base<'_>,
+        source: impl Into<Source<'s>>,
         budget: usize,
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<Cell>, InterveneError> {
+        let source = source.into();
         let mut cells = Vec::new();
         for hook in &self.hooks {
-            let (mut found, edits) = self.of_hook(*hook, into, from)?;
+            let (mut found, edits) = self.of_hook(*hook, into, source)?;
             for (cell, value) in found.iter_mut().zip(into.edited(&edits, budget)?) {
                 cell.value = value;
             }
@@ -90,62 +109,109 @@ impl Grid<'_> {
         &self,
         hook: Hook,
         into: &Base<'_>,
-        from: &Base<'_>,
+        source: Source<'_>,
     ) -> Result<(Vec<Cell>, Vec<Edit<'_>>), InterveneError> {
         let (mut cells, mut edits) = (Vec::new(), Vec::new());
         for (index, unit) in self.units.iter().enumerate() {
-            let mut add = |head, feature, change| {
+            for (head, feature, change) in self.of_unit(hook, into, source, unit)? {
                 cells.push(Cell { hook, unit: index, head, feature, value: 0.0 });
                 let positions = Positions::At(unit.positions.clone());
                 let heads = head.map(|head| vec![head]);
                 edits.push(Edit { hook, sequence: None, positions, heads, change });
-            };
-            match self.split {
-                Split::Whole => add(None, None, Change::Replace(taken(hook, into, from, unit, None)?)),
-                Split::Heads => {
-                    let count = heads(hook.site, into.llama.config());
-                    for head in 0..count.ok_or(InterveneError::NoHeads { hook })? {
-                        add(Some(head), None, Change::Replace(taken(hook, into, from, unit, Some(head))?));
-                    }
-                }
-                Split::Features(dictionaries, wanted) => {
-                    let found = dictionaries.iter().find(|dictionary| dictionary.hook == hook);
-                    let dictionary = found.ok_or(InterveneError::NoDictionary { hook })?;
-                    let features = wanted.iter().filter(|(layer, _)| *layer == hook.layer);
-                    let features: Vec<u32> = features.map(|(_, feature)| *feature).collect();
-                    let rows = Base::rows(from.activation(hook)?, &unit.partners);
-                    let values = dictionary.activations(rows, &features)?.transpose();
-                    let values = values.try_into_data_as::<f32>()?;
-                    let values: Vec<f32> = values.iter::<f32>().collect();
-                    for (feature, values) in features.iter().zip(values.chunks(unit.partners.len())) {
-                        let change = FeatureChange::Replace(values.to_vec());
-                        let features = vec![FeatureEdit { feature: *feature, change }];
-                        add(None, Some(*feature), Change::Features { dictionary, features });
-                    }
-                }
             }
         }
         Ok((cells, edits))
     }
+
+    /// What is done at one hook and unit: all of it at once, or head by head, or feature by feature.
+    fn of_unit(
+        &self,
+        hook: Hook,
+        into: &Base<'_>,
+        source: Source<'_>,
+        unit: &Unit,
+    ) -> Result<Vec<Part<'_>>, InterveneError> {
+        match self.split {
+            Split::Whole => Ok(vec![(None, None, taken(hook, into, source, unit, None)?)]),
+            Split::Heads => {
+                let count = heads(hook.site, into.llama.config()).ok_or(InterveneError::NoHeads { hook })?;
+                let head = |head| Ok((Some(head), None, taken(hook, into, source, unit, Some(head))?));
+                (0..count).map(head).collect()
+            }
+            Split::Features(dictionaries, wanted) => {
+                let found = dictionaries.iter().find(|dictionary| dictionary.hook == hook);
+                let dictionary = found.ok_or(InterveneError::NoDictionary { hook })?;
+                let wanted = wanted.iter().filter(|(layer, _)| *layer == hook.layer);
+                let wanted: Vec<u32> = wanted.map(|(_, feature)| *feature).collect();
+                let changes = activations(dictionary, &wanted, source, unit)?;
+                let edit = |(feature, change): (u32, FeatureChange)| {
+                    let features = vec![FeatureEdit { feature, change }];
+                    (None, Some(feature), Change::Features { dictionary, features })
+                };
+                Ok(wanted.into_iter().zip(changes).map(edit).collect())
+            }
+        }
+    }
 }
 
-/// What `from` has at the partners of a unit, as [`Change::Replace`] takes it.
-fn taken(
+/// A head or a feature, if one is changed alone, and the change.
+type Part<'a> = (Option<usize>, Option<u32>, Change<'a>);
+
+/// What becomes of each of some features.
+fn activations(
+    dictionary: &Dictionary,
+    features: &[u32],
+    source: Source<'_>,
+    unit: &Unit,
+) -> Result<Vec<FeatureChange>, InterveneError> {
+    let hook = dictionary.hook;
+    match source {
+        Source::Zero => Ok(features.iter().map(|_| FeatureChange::Scale(0.0)).collect()),
+        Source::Means(means) => {
+            let mean = |feature: &u32| means.features.get(&(hook.layer, *feature));
+            let changes = features.iter().map(|feature| mean(feature).map(|mean| FeatureChange::Set(*mean)));
+            changes.collect::<Option<_>>().ok_or(InterveneError::NotKept { hook })
+        }
+        Source::Run(from) => {
+            let rows = Base::rows(from.activation(hook)?, &unit.partners);
+            let values = dictionary.activations(rows, features)?.transpose().try_into_data_as::<f32>()?;
+            let values: Vec<f32> = values.iter::<f32>().collect();
+            let changes = values.chunks(unit.partners.len());
+            Ok(changes.map(|values| FeatureChange::Replace(values.to_vec())).collect())
+        }
+    }
+}
+
+/// The change of all of an activation, or of one head.
+fn taken<'a>(
     hook: Hook,
     into: &Base<'_>,
-    from: &Base<'_>,
+    source: Source<'_>,
     unit: &Unit,
     head: Option<usize>,
-) -> Result<Tensor<2>, InterveneError> {
-    if hook.site == Site::Pattern {
-        return taken_pattern(hook, into, from, unit, head);
+) -> Result<Change<'a>, InterveneError> {
+    let width = into.llama.config().head_dim;
+    match source {
+        Source::Zero => Ok(Change::Scale(0.0)),
+        Source::Means(means) => {
+            let mean = means.activations.get(&hook).ok_or(InterveneError::NotKept { hook })?.clone();
+            Ok(Change::Set(match head {
+                Some(head) => mean.slice(head * width..(head + 1) * width),
+                None => mean,
+            }))
+        }
+        Source::Run(from) if hook.site == Site::Pattern => {
+            taken_pattern(hook, into, from, unit, head).map(Change::Replace)
+        }
+        Source::Run(from) => {
+            let rows = Base::rows(from.activation(hook)?, &unit.partners);
+            let [count, _] = rows.dims();
+            Ok(Change::Replace(match head {
+                Some(head) => rows.slice([0..count, head * width..(head + 1) * width]),
+                None => rows,
+            }))
+        }
     }
-    let rows = Base::rows(from.activation(hook)?, &unit.partners);
-    let ([count, _], width) = (rows.dims(), into.llama.config().head_dim);
-    Ok(match head {
-        Some(head) => rows.slice([0..count, head * width..(head + 1) * width]),
-        None => rows,
-    })
 }
 
 /// Rows of a pattern, cut after the last position of the unit, up to which the patched block runs.

@@ -75,6 +75,14 @@ impl Pair {
         Ok(Self { clean, corrupted, partners })
     }
 
+    /// Two prompts that need have nothing to do with each other: their tokens belong together from the end.
+    #[must_use]
+    pub fn from_the_end(clean: Layout, corrupted: Layout) -> Self {
+        let (own, other) = (clean.tokens.len(), corrupted.tokens.len());
+        let partners = (0..own).map(|position| (position + other).checked_sub(own)).collect();
+        Self { clean, corrupted, partners }
+    }
+
     /// The same pair with its prompts exchanged.
     #[must_use]
     pub fn reversed(self) -> Self {

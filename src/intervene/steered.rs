@@ -1,6 +1,6 @@
 //! Games that are played with changes made in every pass.
 
-use super::edit::Edit;
+use super::edit::{Edit, Positions};
 use super::error::InterveneError;
 use super::interventions::Interventions;
 use super::kept::Base;
@@ -87,13 +87,17 @@ struct Steered<'a> {
 }
 
 impl Steered<'_> {
-    /// One pass, or several that belong together, with the changes in it.
-    fn pass<T>(&self, run: impl FnOnce(&mut Interventions<'_>) -> T) -> Result<T, CaptureError> {
+    /// One pass, or several that belong together, with changes in it.
+    fn pass<T>(
+        &self,
+        edits: Vec<Edit<'_>>,
+        run: impl FnOnce(&mut Interventions<'_>) -> T,
+    ) -> Result<T, CaptureError> {
         let failed = |error| match error {
             InterveneError::Dictionary(error) => CaptureError::Dictionary(error),
             error => CaptureError::Device(error.to_string()),
         };
-        let mut tap = Interventions::new(self.edits.to_vec(), self.llama.config()).map_err(failed)?;
+        let mut tap = Interventions::new(edits, self.llama.config()).map_err(failed)?;
         let made = run(&mut tap);
         tap.finish().map_err(failed)?;
         Ok(made)
@@ -113,7 +117,8 @@ impl Engine for Steered<'_> {
         let ids: Vec<Vec<u32>> = steps.iter().map(|step| step.ids()).collect();
         let packed = Packed::new(ids.iter().map(Vec::as_slice));
         let mut caches = vec![Cache::default(); steps.len()];
-        let residual = self.pass(|tap| self.llama.extend(&packed, &mut caches, tap))?;
+        let edits = self.edits.iter().flat_map(|edit| of_prompts(edit, steps)).collect();
+        let residual = self.pass(edits, |tap| self.llama.extend(&packed, &mut caches, tap))?;
         let rows = packed.ranges().zip(steps).map(|(range, step)| range.start + step.decision);
         let decisions = Base::rows(&residual, &rows.collect::<Vec<_>>());
         let pairs = pairs(self.llama.logits(decisions), tokens)?;
@@ -129,7 +134,8 @@ impl Engine for Steered<'_> {
     ) -> Result<Vec<f32>, CaptureError> {
         let packed = Packed::new(answers.iter().map(Vec::as_slice));
         let mut caches = vec![cache.clone(); answers.len()];
-        let residual = self.pass(|tap| self.llama.extend(&packed, &mut caches, tap))?;
+        let edits = self.edits.to_vec();
+        let residual = self.pass(edits, |tap| self.llama.extend(&packed, &mut caches, tap))?;
         let next = Next::of(answers, self.config());
         let logs = log_probabilities(self.llama.logits(residual), &next.tokens)?;
         Ok(next.probabilities(&logs, answers))
@@ -141,10 +147,24 @@ impl Engine for Steered<'_> {
         drawing: &Drawing,
         draw: &mut dyn FnMut(usize) -> f32,
     ) -> Result<Vec<Answer>, CaptureError> {
-        self.pass(|tap| generate_tapped(self.llama, prompts, drawing, draw, tap))?
+        let edits = self.edits.to_vec();
+        self.pass(edits, |tap| generate_tapped(self.llama, prompts, drawing, draw, tap))?
     }
 
     fn measure(&self, steps: &[Prepared]) -> Result<Vec<Measured>, CaptureError> {
         Ok(verify(self.llama, &[], steps)?)
     }
+}
+
+/// An edit of prompts as it is made where a step is read with its answer: at the prompt's own tokens of each step.
+fn of_prompts<'a>(edit: &Edit<'a>, steps: &[&Prepared]) -> Vec<Edit<'a>> {
+    if edit.positions != Positions::Prompt {
+        return vec![edit.clone()];
+    }
+    let of_step = |(sequence, step): (usize, &&Prepared)| Edit {
+        sequence: Some(sequence),
+        positions: Positions::At((1..step.n_prompt).collect()),
+        ..edit.clone()
+    };
+    steps.iter().enumerate().map(of_step).collect()
 }

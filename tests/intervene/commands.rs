@@ -51,6 +51,8 @@ fn patches_that_cannot_be_made_are_refused_in_one_line() {
     refuses(&["patch", lake, "--step", "999", "--swap", "balance=$10"], 2, &["no step 999", "steps 0 to"]);
     refuses(&["patch", lake, "--game", "5", "--swap", "balance=$10"], 2, &["game 5", "not there"]);
     refuses(&["patch", lake, "--swap", "balance"], 2, &["SPAN=TEXT"]);
+    refuses(&["patch", lake, "--ablate", "all"], 2, &["`all`", "resample"]);
+    refuses(&["patch", lake, "--ablate", "mean"], 2, &["no game but"]);
     refuses(&["patch", lake, "--swap", "balanse=$10"], 2, &["balanse", "balance"]);
     refuses(&["patch", lake, "--swap", "balance=$10", "--span", "gaol"], 2, &["gaol", "goal"]);
     let alone = pairs(folder.path(), &["You have $100. Bet or stop? I"]);
@@ -95,6 +97,11 @@ fn patches_of_a_step_are_printed_and_added_to_its_lake() {
     assert!(share("blocks.0.hook_resid_post", "initial_funds").abs() < 1e-6, "it stands before the balance");
     patch(&["--feature", "L29-5"]);
     patch(&["--feature", "L29-5"]);
+    let zero = ["patch", text(lake), "--ablate", "zero", "--format", "json", "--site", "z", "--heads"];
+    let zero = program(&[&zero[..], &["--layers", "29", "--span", "decision", "--print-only"]].concat());
+    assert!(zero.status.success(), "{}", said(&zero));
+    let zero: Vec<serde_json::Value> = serde_json::from_slice(&zero.stdout).unwrap();
+    assert!(zero.len() == 9 && zero.iter().all(|row| row["share"].is_null() && row["effect"] != 0.0));
     let printed = patch(&["--by", "span", "--layers", "29", "--print-only"]);
     assert_eq!(2 * printed.len(), rows.len());
 

@@ -1,7 +1,9 @@
 //! The fast grid against a plain loop of whole passes.
 
-use burn::tensor::Tensor;
-use saelake::intervene::{Base, Change, Edit, Grid, Interventions, Metric, Patch, Positions, Split, Unit};
+use burn::tensor::{Device, Tensor, TensorData};
+use saelake::intervene::{
+    Base, Change, Edit, Grid, Interventions, Means, Metric, Patch, Positions, Source, Split, Unit,
+};
 use saelake::model::{Hook, Llama, Packed, Site};
 
 use super::{CLEAN, CORRUPTED, SITES, floats, run, tiny};
@@ -143,4 +145,38 @@ fn a_continuation_is_measured_under_patches_too() {
         let expected = plain(&llama, &ids, &metric, edit);
         assert!((cell.value - expected).abs() <= REGROUPED, "{} at {position}", cell.hook);
     }
+}
+
+/// Nothing and means over two prompts, computed here in f64, in the place of activations.
+#[test]
+fn ablations_give_what_whole_passes_give() {
+    let llama = tiny();
+    let (clean, corrupted) = (run(&llama, &CLEAN), run(&llama, &CORRUPTED));
+    let sites = [Site::ResidPost, Site::Z, Site::MlpOut];
+    let hooks: Vec<Hook> = sites.map(|site| Hook { layer: 1, site }).to_vec();
+    let grid = Grid { hooks: hooks.clone(), units: units(3..5), split: Split::Whole };
+    let prompts = [CLEAN.to_vec(), CORRUPTED.to_vec()];
+    let means = Means::measure(&llama, &prompts, &hooks, (&[], &[])).unwrap();
+    let check = |source: Source<'_>, change: &dyn Fn(Hook) -> Change<'static>| {
+        for cell in grid.run(&clean, source, 2048, |_| ()).unwrap() {
+            let (hook, positions) = (cell.hook, Positions::At(vec![cell.unit + 3]));
+            let edit = Edit { hook, sequence: None, positions, heads: None, change: change(hook) };
+            let expected = plain(&llama, &CLEAN, &clean.metric, edit);
+            assert!((cell.value - expected).abs() <= REGROUPED * (1.0 + expected.abs()), "{hook}");
+            assert!((cell.value - clean.value).abs() > 1e-6, "{hook} does something");
+        }
+    };
+    check(Source::Zero, &|_| Change::Scale(0.0));
+    check(Source::Means(&means), &|hook| {
+        let both = [&clean, &corrupted].map(|base| floats(base.activation(hook).unwrap().clone()));
+        let width = both[0].len() / CLEAN.len();
+        let mean = (0..width).map(|column| {
+            let rows = both.iter().flat_map(|x| x.chunks(width).skip(1));
+            rows.map(|row| f64::from(row[column])).sum::<f64>() / (2 * (CLEAN.len() - 1)) as f64
+        });
+        let mean: Vec<f32> = mean.map(|x| x as f32).collect();
+        Change::Set(Tensor::from_data(TensorData::new(mean, [width]), &Device::flex()))
+    });
+    let pattern = Hook { layer: 1, site: Site::Pattern };
+    assert!(Means::measure(&llama, &prompts, &[pattern], (&[], &[])).is_err(), "patterns have no mean");
 }

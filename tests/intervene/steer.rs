@@ -145,10 +145,10 @@ fn a_factor_of_one_plays_the_same_games() {
         settings: &settings,
     };
     let dictionary = demo_dictionaries().remove(1);
-    let edit = |change| Edit {
+    let edit = |positions, change| Edit {
         hook: dictionary.hook,
         sequence: None,
-        positions: Positions::Every,
+        positions,
         heads: None,
         change: Change::Features {
             dictionary: &dictionary,
@@ -157,8 +157,11 @@ fn a_factor_of_one_plays_the_same_games() {
     };
     let play = |edits: &[Edit<'_>]| player.play(edits, &[1], &|| false).unwrap().unwrap();
     let untouched = play(&[]);
-    assert_eq!(untouched, play(&[edit(FeatureChange::Scale(1.0))]));
-    assert_ne!(untouched, play(&[edit(FeatureChange::Add(40.0))]));
+    assert_eq!(untouched, play(&[edit(Positions::Every, FeatureChange::Scale(1.0))]));
+    let touched = play(&[edit(Positions::Every, FeatureChange::Add(40.0))]);
+    assert_ne!(untouched, touched);
+    // A choice of fixed bets reads nothing but prompts.
+    assert_eq!(touched, play(&[edit(Positions::Prompt, FeatureChange::Add(40.0))]));
     assert!(player.play(&[], &[0], &|| true).unwrap().is_none(), "a run that is stopped has no games");
 }
 
