@@ -97,11 +97,6 @@ fn patches_of_a_step_are_printed_and_added_to_its_lake() {
     assert!(share("blocks.0.hook_resid_post", "initial_funds").abs() < 1e-6, "it stands before the balance");
     patch(&["--feature", "L29-5"]);
     patch(&["--feature", "L29-5"]);
-    let zero = ["patch", text(lake), "--ablate", "zero", "--format", "json", "--site", "z", "--heads"];
-    let zero = program(&[&zero[..], &["--layers", "29", "--span", "decision", "--print-only"]].concat());
-    assert!(zero.status.success(), "{}", said(&zero));
-    let zero: Vec<serde_json::Value> = serde_json::from_slice(&zero.stdout).unwrap();
-    assert!(zero.len() == 9 && zero.iter().all(|row| row["share"].is_null() && row["effect"] != 0.0));
     let printed = patch(&["--by", "span", "--layers", "29", "--print-only"]);
     assert_eq!(2 * printed.len(), rows.len());
 
@@ -128,4 +123,13 @@ fn patches_of_a_step_are_printed_and_added_to_its_lake() {
     let of_lake = sum(&mut stored.iter().map(|row| f64::from(row.exact.unwrap())));
     let of_print = sum(&mut rows.iter().map(|row| row["effect"].as_f64().unwrap()));
     assert!((of_lake - of_print).abs() < 1e-5);
+}
+
+#[test]
+fn heads_are_ablated_without_a_pair() {
+    let zero = ["patch", text(lake()), "--ablate", "zero", "--format", "json", "--site", "z", "--heads"];
+    let output = program(&[&zero[..], &["--layers", "29", "--span", "decision", "--print-only"]].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(rows.len() == 9 && rows.iter().all(|row| row["share"].is_null() && row["effect"] != 0.0));
 }
