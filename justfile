@@ -160,6 +160,16 @@ bench-gpu *options:
 bench-start *options: build
     python3 bench/cold_start.py {{ program }} {{ options }}
 
+# Time the full grid of exact patches of a prompt of 200 tokens against a plain loop of whole passes
+[group("bench")]
+bench-patch: model
+    cargo bench --locked --no-default-features --package saelake --bench bench-patch
+
+# Time one attribution pass against the forward pass, for a prompt of 200 tokens
+[group("bench")]
+bench-attribute: model
+    cargo bench --locked --no-default-features --package saelake --bench bench-attribute
+
 # Time the lake's writer, and the pipeline around it without a GPU
 [group("bench")]
 bench-writer:

@@ -56,6 +56,12 @@ pub enum QueryError {
         /// The type it has, in the words of polars.
         found: String,
     },
+    /// A lake without an analysis of this kind.
+    #[error("the lake has no {table} yet")]
+    NoCausal {
+        /// The table that is missing.
+        table: &'static str,
+    },
     /// A folder of the lake cannot be listed.
     #[error("{} cannot be listed: {source}", path.display())]
     List {
@@ -277,6 +283,8 @@ impl QueryError {
                 "the columns of every table are in data-layout.md; collect the lake again"
             }
             Self::NoGames => "add games by `saelake collect`",
+            Self::NoCausal { table: "edges" } => "add a graph by `saelake trace --causal`",
+            Self::NoCausal { .. } => "add some by `saelake patch` or `saelake attribute`",
             Self::NoDictionaries => "its games were collected with `--dictionary none`",
             Self::NoFeatures { .. } => {
                 "the step failed, or the games were collected with `--dictionary none`"
@@ -321,6 +329,7 @@ impl QueryError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoGames
+            | Self::NoCausal { .. }
             | Self::EmptyGroup { .. }
             | Self::UnknownGame { .. }
             | Self::UnknownStep { .. }

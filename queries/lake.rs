@@ -169,6 +169,22 @@ impl Tables {
         files::scan(table, self.files.get(table.name).into_iter().flatten(), self.columns(table))
     }
 
+    /// The rows of a causal table as its files hold them, those that do not count too.
+    ///
+    /// # Errors
+    /// [`QueryError::NoCausal`] if the lake has none yet.
+    pub(crate) fn causal(&self, table: &'static Table) -> Result<LazyFrame, QueryError> {
+        let missing = || QueryError::NoCausal { table: table.name };
+        if !self.root.join(table.name).is_dir() {
+            return Err(missing());
+        }
+        let files = files::of(&self.root, table)?;
+        if files.is_empty() {
+            return Err(missing());
+        }
+        files::scan(table, &files, Columns::Table)
+    }
+
     /// Makes the tables that have games show the rows of those that exist, or of those of them that are chosen.
     fn show(&mut self, chosen: Option<&Homes>) -> Result<(), QueryError> {
         for table in schemas::ALL.into_iter().filter(|table| has_games(table)) {

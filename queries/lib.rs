@@ -9,6 +9,8 @@
 mod add_up;
 pub mod attribution;
 mod attribution_spans;
+mod causal;
+pub mod causal_trace;
 pub mod compare;
 mod compare_layers;
 mod condition;
@@ -16,6 +18,7 @@ pub mod contrast;
 mod contrast_design;
 mod contrast_sums;
 mod correlation;
+pub mod effects;
 mod error;
 pub mod features;
 mod features_spans;
@@ -23,6 +26,7 @@ mod files;
 pub mod flow;
 mod flow_all;
 mod format;
+mod frame;
 pub mod games;
 pub mod heatmap;
 mod heatmap_all;
@@ -32,6 +36,7 @@ pub mod last_token;
 mod last_token_games;
 mod layers;
 mod looks;
+mod means;
 mod members;
 mod nearest;
 pub mod overview;
@@ -58,7 +63,9 @@ mod weights;
 pub use condition::Condition;
 pub use error::QueryError;
 pub use format::{Format, write};
+pub use frame::frame;
 pub use lake::Tables;
+pub use means::means;
 pub use members::DECISION;
 pub use place::{Layers, Place};
 /// Rows in memory, and a plan that would make them.
@@ -92,6 +99,8 @@ pub const ALL: &[Query] = &[
     position::QUERY,
     contrast::QUERY,
     trace::QUERY,
+    effects::QUERY,
+    causal_trace::QUERY,
     last_token::QUERY,
     compare::QUERY,
     games::QUERY,

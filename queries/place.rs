@@ -62,6 +62,17 @@ impl Place {
         Ok(place)
     }
 
+    /// Finds a step for a question that looks at the files of no layer.
+    ///
+    /// # Errors
+    /// As [`Place::find`], but for layers and heads.
+    pub(crate) fn of_step(tables: &Tables, game: Option<i64>, step: Option<i32>) -> Result<Self, QueryError> {
+        let (game, game_block, run_id) = find_game(tables, game)?;
+        let (step, decision_position) = find_step(tables, game, step)?;
+        let n_heads = heads(tables, game, run_id)?;
+        Ok(Self { game, game_block, step, layer: None, decision_position, n_heads })
+    }
+
     /// The rows of the step in a table without partitions.
     pub(crate) fn in_step(&self, table: LazyFrame) -> LazyFrame {
         table.filter(equals("game", self.game).and(equals("step", self.step)))

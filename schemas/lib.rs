@@ -4,15 +4,22 @@
 //! the queries, the `*.schema` texts beside this file and the column tables of `data-layout.md`.
 //! The crate depends on nothing.
 
+mod causal;
 mod table;
 mod tables;
 mod text;
 
+pub use causal::{CAUSAL, edges, effects, interventions};
 pub use table::{Column, Encoding, Partition, Table, Type, Uneven, Values};
 pub use tables::{
     ALL, attention, attention_rows, dictionaries, features, games, positions, runs, spans, steps, tokens,
 };
 pub use text::{markdown, message};
+
+/// Every table that a lake may have: those that every lake has, then the causal ones.
+pub fn every() -> impl Iterator<Item = &'static Table> {
+    ALL.into_iter().chain(CAUSAL)
+}
 
 /// The version of the layout. A reader refuses a lake whose runs carry a higher one.
 pub const FORMAT_VERSION: i32 = 1;

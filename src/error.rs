@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::capture::CaptureError;
 use crate::dictionary::DictionaryError;
 use crate::game::GameError;
+use crate::intervene::InterveneError;
 use crate::lake::LakeError;
 use crate::model::ModelError;
 use crate::report::ReportError;
@@ -30,6 +31,9 @@ pub enum Error {
     /// The model's inside could not be read.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// Nothing could be changed inside the model, or no effect measured.
+    #[error(transparent)]
+    Intervene(#[from] InterveneError),
     /// The lake could not be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),
@@ -53,6 +57,7 @@ impl Error {
             Self::Dictionary(error) => error.exit_code(),
             Self::Game(error) => error.exit_code(),
             Self::Capture(error) => error.exit_code(),
+            Self::Intervene(error) => error.exit_code(),
             Self::Lake(error) => error.exit_code(),
             Self::Query(error) => error.exit_code(),
             Self::Report(error) => error.exit_code(),
@@ -67,6 +72,7 @@ impl Error {
             Self::Model(error) => error.hint(),
             Self::Dictionary(error) => error.hint(),
             Self::Game(error) => error.hint(),
+            Self::Intervene(error) => error.hint(),
             Self::Lake(error) => error.hint(),
             Self::Query(error) => error.hint(),
             Self::Report(error) => error.hint(),
@@ -184,6 +190,43 @@ pub enum UsageError {
     /// A run was not a choice between two options.
     #[error("the lake's steps are prompts of a file, not decisions between a bet and a stop")]
     NoOptions,
+    /// A step that the lake does not have.
+    #[error("the lake has no step {step} of game {game}{}", known(steps))]
+    NoSuchStep {
+        /// Key of the game.
+        game: i64,
+        /// The step.
+        step: i32,
+        /// The steps that the game has.
+        steps: Vec<i32>,
+    },
+    /// A step that did not run.
+    #[error("step {step} of game {game} did not run: {why}")]
+    StepFailed {
+        /// Key of the game.
+        game: i64,
+        /// The step.
+        step: i32,
+        /// Why.
+        why: String,
+    },
+    /// A lake that has one game alone.
+    #[error("the lake has no game but {game} whose activations could take the place of its own")]
+    NoOtherGame {
+        /// Key of the game.
+        game: i64,
+    },
+    /// A game of a file of pairs that is no pair.
+    #[error("the game `{game}` has {steps} steps: a pair is two, the clean prompt and the corrupted one")]
+    NoPair {
+        /// Its name in the file.
+        game: String,
+        /// How many steps it has.
+        steps: usize,
+    },
+    /// A lake of tokens and attention alone.
+    #[error("the lake has no dictionary, so there are no features to attribute to")]
+    NoDictionaries,
     /// No block is asked for at all.
     #[error("no layer is named: without dictionaries, --layers says which blocks to capture")]
     NoLayers,
@@ -197,6 +240,14 @@ pub enum UsageError {
         /// The other.
         second: String,
     },
+}
+
+/// What there is instead of a step, for a message.
+fn known(steps: &[i32]) -> String {
+    match (steps.first(), steps.last()) {
+        (Some(first), Some(last)) => format!("; it has the steps {first} to {last}"),
+        _ => ": the game is not there".to_owned(),
+    }
 }
 
 impl UsageError {

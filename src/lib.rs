@@ -13,6 +13,7 @@ pub mod cli;
 pub mod dictionary;
 pub mod error;
 pub mod game;
+pub mod intervene;
 pub mod lake;
 pub mod model;
 pub mod report;

@@ -6,6 +6,7 @@ mod formats;
 mod gate;
 mod goldens;
 mod raw;
+mod slopes;
 mod sparse;
 mod threshold;
 mod train;

@@ -1,5 +1,6 @@
 //! Tests of the lake: what is appended is what every reader finds, and nothing else ever is.
 
+mod analysis;
 mod append;
 mod checksum;
 mod crash;

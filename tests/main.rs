@@ -8,6 +8,7 @@ mod capture;
 mod cli;
 mod dictionary;
 mod game;
+mod intervene;
 mod lake;
 mod model;
 mod pipeline;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod goldens;
+mod gradients;
 mod invariants;
 mod sources;
 

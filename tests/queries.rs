@@ -4,6 +4,7 @@ mod answers;
 mod asked;
 mod compare;
 mod contrast;
+mod effects;
 mod engines;
 mod flow;
 mod formats;

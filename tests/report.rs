@@ -97,6 +97,19 @@ fn games_steps_and_layers_are_chosen_in_the_page() {
     assert_ne!(theme[0], theme[1]);
 }
 
+/// The tables of what changes do and of what adds to the decision have their rows, with names for nodes and ends.
+#[test]
+fn effects_and_edges_are_shown() {
+    let causal = &seen()["causal"];
+    let [effects, edges] = ["effects", "edges"].map(|name| causal[name].as_array().unwrap());
+    assert!(effects.len() > 10 && edges.len() > 10, "{} and {}", effects.len(), edges.len());
+    let nodes: Vec<&str> = effects.iter().map(|row| row[0].as_str().unwrap()).collect();
+    assert!(nodes.iter().any(|node| node.starts_with('L') && node.contains('-')), "{nodes:?}");
+    assert!(nodes.iter().any(|node| node.starts_with("unexplained, layer ")), "{nodes:?}");
+    assert_eq!(edges[0][0], "decision");
+    assert!(edges.iter().any(|row| row[1].as_str().unwrap().contains(" at ")), "{edges:?}");
+}
+
 #[test]
 fn markup_in_names_is_shown_and_not_obeyed() {
     let lake = folder().join("hostile");

@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::CaptureError;
 use super::readback::Readback;
-use crate::model::{Cache, Llama, Packed};
+use crate::model::{Cache, Llama, Packed, Tap};
 
 /// An answer under way.
 #[derive(Clone, Default)]
@@ -28,13 +28,24 @@ pub fn generate(
     llama: &Llama,
     prompts: &[Vec<u32>],
     drawing: &Drawing,
+    draw: impl FnMut(usize) -> f32,
+) -> Result<Vec<Answer>, CaptureError> {
+    generate_tapped(llama, prompts, drawing, draw, &mut ())
+}
+
+/// The same with a tap in every pass: the prompts', and those of every new token.
+pub fn generate_tapped(
+    llama: &Llama,
+    prompts: &[Vec<u32>],
+    drawing: &Drawing,
     mut draw: impl FnMut(usize) -> f32,
+    tap: &mut impl Tap,
 ) -> Result<Vec<Answer>, CaptureError> {
     let mut answers = vec![Answer::default(); prompts.len()];
     let mut caches = vec![Cache::default(); prompts.len()];
     let packed = Packed::new(prompts.iter().map(Vec::as_slice));
     let last: Vec<i64> = packed.ranges().map(|range| range.end as i64 - 1).collect();
-    let residual = llama.extend(&packed, &mut caches, &mut ());
+    let residual = llama.extend(&packed, &mut caches, tap);
     let mut residual = residual.select(0, Tensor::<1, Int>::from_data(last.as_slice(), llama.device()));
     let mut running: Vec<usize> = (0..prompts.len()).collect();
     for _ in 0..drawing.max_new_tokens {
@@ -50,7 +61,7 @@ pub fn generate(
         }
         let mut kept: Vec<Cache> =
             prompts.iter().map(|prompt| std::mem::take(&mut caches[*prompt])).collect();
-        residual = llama.extend(&Packed::new(ids.chunks(1)), &mut kept, &mut ());
+        residual = llama.extend(&Packed::new(ids.chunks(1)), &mut kept, tap);
         for (prompt, cache) in prompts.iter().zip(kept) {
             caches[*prompt] = cache;
         }

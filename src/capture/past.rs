@@ -1,5 +1,7 @@
 //! What a pass remembers, and the answers that go on from it.
 
+use burn::tensor::Tensor;
+
 use super::CaptureError;
 use super::choose::log_probabilities;
 use crate::model::{Cache, Config, Llama, Packed};
@@ -31,20 +33,30 @@ pub(super) struct Remembered<'a> {
 }
 
 impl Past for Remembered<'_> {
-    /// One packed pass over all answers, each with a fork of its prompt's cache.
     fn continuations(&self, asked: &[Asked]) -> Result<Vec<Vec<f32>>, CaptureError> {
-        let answers = asked.iter().flat_map(|asked| asked.answers.clone()).collect::<Vec<_>>();
-        if answers.is_empty() {
-            return Ok(vec![Vec::new(); asked.len()]);
-        }
-        let forks = |asked: &Asked| vec![self.caches[asked.step].clone(); asked.answers.len()];
-        let mut caches = asked.iter().flat_map(forks).collect::<Vec<_>>();
-        let packed = Packed::new(answers.iter().map(Vec::as_slice));
-        let residual = self.llama.extend(&packed, &mut caches, &mut ());
-        let next = Next::of(&answers, self.llama.config());
-        let logs = log_probabilities(self.llama.logits(residual), &next.tokens)?;
-        Ok(by_step(asked, next.probabilities(&logs, &answers)))
+        go_on(self.llama, (&self.caches, asked), |packed, caches| {
+            Ok(self.llama.extend(packed, caches, &mut ()))
+        })
     }
+}
+
+/// One packed pass over all answers, each with a fork of its prompt's cache. `extend` makes the pass.
+pub(crate) fn go_on(
+    llama: &Llama,
+    (caches, asked): (&[Cache], &[Asked]),
+    extend: impl FnOnce(&Packed, &mut [Cache]) -> Result<Tensor<2>, CaptureError>,
+) -> Result<Vec<Vec<f32>>, CaptureError> {
+    let answers = asked.iter().flat_map(|asked| asked.answers.clone()).collect::<Vec<_>>();
+    if answers.is_empty() {
+        return Ok(vec![Vec::new(); asked.len()]);
+    }
+    let forks = |asked: &Asked| vec![caches[asked.step].clone(); asked.answers.len()];
+    let mut forks = asked.iter().flat_map(forks).collect::<Vec<_>>();
+    let packed = Packed::new(answers.iter().map(Vec::as_slice));
+    let residual = extend(&packed, &mut forks)?;
+    let next = Next::of(&answers, llama.config());
+    let logs = log_probabilities(llama.logits(residual), &next.tokens)?;
+    Ok(by_step(asked, next.probabilities(&logs, &answers)))
 }
 
 /// What was found of all answers, step by step.

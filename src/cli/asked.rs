@@ -19,6 +19,8 @@ const USES: &[(&str, &[&str], &[&str])] = &[
     ("position", &["layer", "span", "position", "feature", "limit"], &["layer", "span", "feature", "limit"]),
     ("contrast", &["layer", "span", "feature", "limit"], &["layer", "span", "feature", "limit"]),
     ("trace", &["layer", "feature", "limit"], &["layer", "span", "feature", "limit"]),
+    ("effects", &["layer", "position", "feature", "limit"], &["layer", "feature", "limit"]),
+    ("causal-trace", &["layer", "feature", "limit"], &["layer", "feature", "limit"]),
     ("last-token", &["layer", "feature", "limit"], &["layer", "feature", "limit"]),
     ("compare", &["layer", "limit"], &["layer", "limit"]),
 ];

@@ -305,7 +305,8 @@ fn games(options: &Options) -> Result<Games, Error> {
     Ok(Games::SlotMachine { rules, count: options.games.unwrap_or(10) })
 }
 
-fn parse<T: std::str::FromStr>(
+/// Reads the value of an option.
+pub(super) fn parse<T: std::str::FromStr>(
     option: &'static str,
     word: &str,
     expected: &'static str,
@@ -321,7 +322,7 @@ fn parse_positive(option: &'static str, word: &str, expected: &'static str) -> R
 }
 
 /// Becomes true at the first Ctrl-C; the second one ends the program at once.
-fn stop_on_interrupt() -> Arc<AtomicBool> {
+pub(super) fn stop_on_interrupt() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let handler = ctrlc::try_set_handler(move || {

@@ -13,7 +13,12 @@
 //! | 6 | done, but some steps could not run: their rows in `steps` say why |
 //! | 130 | interrupted; what was committed is kept |
 
+mod ablation;
+mod analysis;
 mod asked;
+mod attribute;
+mod attribute_answer;
+mod attribute_rows;
 mod collect;
 mod corpus;
 mod demo;
@@ -25,10 +30,19 @@ mod lake;
 mod on_gpu;
 mod options;
 mod outlook;
+mod patch;
+mod patch_rows;
+mod patch_units;
 mod plan;
 mod query;
+mod recorded_step;
 mod report;
 mod run_rows;
+mod steer;
+mod steer_arms;
+mod steer_rows;
+mod subject;
+mod trace;
 mod train;
 mod ui;
 mod verify;
@@ -61,6 +75,14 @@ enum Command {
     /// Ask a lake a question
     #[command(subcommand)]
     Query(Box<query::Question>),
+    /// Put what one prompt has at a place of the model into the run of another, exactly, place by place
+    Patch(Box<patch::Options>),
+    /// Estimate what every feature would do to a decision, and audit the largest estimates exactly
+    Attribute(Box<attribute::Options>),
+    /// Trace a decision back to features and tokens by gradients
+    Trace(Box<trace::Options>),
+    /// Play games with a feature changed, and compare the decisions with those without, and with controls
+    Steer(Box<steer::Options>),
     /// Write a report of a lake: one HTML file that opens offline
     Report(report::Options),
     /// Look at a lake
@@ -104,6 +126,10 @@ fn run(command: Command) -> Result<Ending, Error> {
         Command::Collect(options) => collect::run(*options),
         Command::Plan(asked) => plan::run(*asked),
         Command::Query(options) => query::run(&options),
+        Command::Patch(options) => patch::run(&options),
+        Command::Attribute(options) => attribute::run(&options),
+        Command::Trace(options) => trace::run(&options),
+        Command::Steer(options) => steer::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lake(command) => lake::run(&command),
         Command::Dictionary(command) => dictionary::run(command),

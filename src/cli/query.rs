@@ -7,7 +7,10 @@ use queries::attribution::{self, AsPublished};
 use queries::contrast::{self, Groups};
 use queries::flow::{self, Heads};
 use queries::last_token::{self, Thresholds};
-use queries::{Asked, Condition, Tables, compare, features, games, heatmap, overview, position, trace};
+use queries::{
+    Asked, Condition, Tables, causal_trace, compare, effects, features, games, heatmap, overview, position,
+    trace,
+};
 
 use super::Ending;
 use super::asked::Options;
@@ -104,6 +107,16 @@ pub(super) enum Question {
         #[arg(long, value_name = "FILE")]
         save_couplings: Option<PathBuf>,
     },
+    /// What changes inside the model do to a decision, exactly and by estimate, as `patch` and `attribute` found
+    Effects {
+        #[command(flatten)]
+        asked: Options,
+    },
+    /// What adds to a decision and to the features behind it, by gradients, as `trace --causal` found
+    CausalTrace {
+        #[command(flatten)]
+        asked: Options,
+    },
     /// What a reading of the last position alone misses
     LastToken {
         #[command(flatten)]
@@ -177,6 +190,14 @@ pub(super) fn run(question: &Question) -> Result<Ending, Error> {
             }
             (asked, trace::ask(&tables, &selection, &weights)?)
         }
+        Question::Effects { asked } => {
+            let (tables, selection) = asked.begin(name)?;
+            (asked, effects::ask(&tables, &selection)?)
+        }
+        Question::CausalTrace { asked } => {
+            let (tables, selection) = asked.begin(name)?;
+            (asked, causal_trace::ask(&tables, &selection)?)
+        }
         Question::LastToken { asked, threshold, silent } => {
             let (tables, selection) = asked.begin(name)?;
             let thresholds = Thresholds { threshold: *threshold, silent: *silent };
@@ -199,6 +220,8 @@ impl Question {
             Self::Position { .. } => position::QUERY.name,
             Self::Contrast { .. } => contrast::QUERY.name,
             Self::Trace { .. } => trace::QUERY.name,
+            Self::Effects { .. } => effects::QUERY.name,
+            Self::CausalTrace { .. } => causal_trace::QUERY.name,
             Self::LastToken { .. } => last_token::QUERY.name,
             Self::Compare { .. } => compare::QUERY.name,
         }

@@ -15,7 +15,7 @@ use crate::dictionary::{Dictionary, DictionaryError};
 use crate::error::{Error, UsageError};
 use crate::game::Options;
 use crate::lake::Lake;
-use crate::model::{Dtype, open};
+use crate::model::{Dtype, Opened, open};
 
 /// A pair of features: `from_layer`, `from_feature`, `to_layer`, `to_feature`.
 type Pair = (i32, i32, i32, i32);
@@ -74,11 +74,7 @@ impl Recorded {
         if self.run.decide.is_none() {
             return Err(UsageError::NoOptions.into());
         }
-        let opened = open(model, &Device::flex(), Dtype::F32)?;
-        if opened.identity.hash != self.run.model_hash {
-            let (asked, recorded) = (model.to_owned(), self.run.model.clone());
-            return Err(UsageError::OtherModel { asked, recorded }.into());
-        }
+        let opened = self.model(model)?;
         let [bet, stop] = first_tokens(&opened.tokenizer, Options::BET, Options::STOP)?;
         let direction = opened.llama.logit_direction(bet, stop);
         let direction = direction.try_into_data_as::<f32>().map_err(DictionaryError::from)?;
@@ -95,8 +91,31 @@ impl Recorded {
         Ok(Given::of_importance(&rows)?)
     }
 
+    /// Opens a model on the CPU and compares it with what the lake says.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not the one that the lake was made by.
+    pub(super) fn model(&self, model: &str) -> Result<Opened, Error> {
+        let opened = open(model, &Device::flex(), Dtype::F32)?;
+        if opened.identity.hash != self.run.model_hash {
+            let (asked, recorded) = (model.to_owned(), self.run.model.clone());
+            return Err(UsageError::OtherModel { asked, recorded }.into());
+        }
+        Ok(opened)
+    }
+
+    /// The layers that have a dictionary.
+    pub(super) fn layers(&self) -> BTreeSet<i32> {
+        self.dictionaries.iter().map(|row| row.layer).collect::<BTreeSet<_>>()
+    }
+
+    /// Whether the lake's steps are decisions between a bet and a stop.
+    pub(super) const fn decides(&self) -> bool {
+        self.run.decide.is_some()
+    }
+
     /// Opens the dictionaries of `layers` and compares them with what the lake says.
-    fn open(&self, places: &[String], layers: &BTreeSet<i32>) -> Result<Vec<Dictionary>, Error> {
+    pub(super) fn open(&self, places: &[String], layers: &BTreeSet<i32>) -> Result<Vec<Dictionary>, Error> {
         let wanted: Vec<usize> = layers.iter().map(|layer| layer.cast_unsigned() as usize).collect();
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -135,7 +154,8 @@ impl Recorded {
     }
 }
 
-fn of_layer(dictionaries: &[Dictionary], layer: i32) -> Result<&Dictionary, UsageError> {
+/// The dictionary of a layer.
+pub(super) fn of_layer(dictionaries: &[Dictionary], layer: i32) -> Result<&Dictionary, UsageError> {
     let found = dictionaries.iter().find(|dictionary| dictionary.hook.layer as i32 == layer);
     found.ok_or_else(|| {
         let have = dictionaries.iter().map(|dictionary| dictionary.hook.layer.to_string());

@@ -148,7 +148,7 @@ impl Dictionary {
         if hook.layer >= n_layers {
             return Err(DictionaryError::NoSuchLayer { origin: origin(), hook, n_layers });
         }
-        if d_in != d_model && hook.site != Site::Value {
+        if d_in != d_model && !matches!(hook.site, Site::Value | Site::Z) {
             return Err(DictionaryError::WrongWidth { origin: origin(), hook, d_in, d_model });
         }
         Ok(())

@@ -75,7 +75,7 @@ impl Dictionary {
     fn writes(&self, features: &[u32]) -> Result<Vec<f32>, DictionaryError> {
         match self.hook.site {
             Site::ResidPost | Site::AttnOut | Site::MlpOut => {}
-            Site::Value | Site::Ln2Normalized => {
+            Site::Value | Site::Pattern | Site::Z | Site::Ln2Normalized => {
                 return Err(DictionaryError::OutsideStream { hook: self.hook, does: "write to" });
             }
         }
@@ -87,7 +87,7 @@ impl Dictionary {
     fn reads(&self, features: &[u32]) -> Result<Vec<f32>, DictionaryError> {
         match self.hook.site {
             Site::ResidPost | Site::Ln2Normalized => {}
-            Site::Value | Site::AttnOut | Site::MlpOut => {
+            Site::Value | Site::Pattern | Site::Z | Site::AttnOut | Site::MlpOut => {
                 return Err(DictionaryError::OutsideStream { hook: self.hook, does: "read" });
             }
         }
@@ -104,7 +104,8 @@ impl Dictionary {
         })
     }
 
-    fn index(&self, features: &[u32]) -> Result<Tensor<1, Int>, DictionaryError> {
+    /// The features as a tensor of indices, if all of them exist.
+    pub(super) fn index(&self, features: &[u32]) -> Result<Tensor<1, Int>, DictionaryError> {
         if let Some(feature) = features.iter().find(|feature| **feature as usize >= self.d_sae) {
             let (hook, d_sae) = (self.hook, self.d_sae);
             return Err(DictionaryError::NoSuchFeature { hook, feature: *feature, d_sae });

@@ -3,6 +3,7 @@
 use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, activation::relu};
 
 use super::canonical::{Activation, Dictionary, Input};
+use super::error::DictionaryError;
 use super::select::{is_host, keep_largest};
 
 /// What SAELens adds to the standard deviation before it divides by it.
@@ -36,6 +37,53 @@ impl Dictionary {
                 decoded * deviation(&centered) + mean
             }
         }
+    }
+
+    /// What a change of some activations adds to rows of the model, in the model's units: `[n, features]` to
+    /// `[n, d_in]`. `x` are the rows that were encoded, as in [`Dictionary::decode`]. The biases, and what the
+    /// dictionary leaves unexplained, are not in it.
+    ///
+    /// # Errors
+    /// If a feature does not exist.
+    pub fn written(
+        &self,
+        change: Tensor<2>,
+        features: &[u32],
+        x: &Tensor<2>,
+    ) -> Result<Tensor<2>, DictionaryError> {
+        let rows = self.w_dec.clone().select(0, self.index(features)?);
+        let added = change.matmul(rows) * self.output_scale;
+        Ok(match self.row_scale(&x.clone().cast(FloatDType::F32)) {
+            Some(scale) => added * scale,
+            None => added,
+        })
+    }
+
+    /// What each decoded row is multiplied by, where the dictionary normalizes rows one by one: `[n, 1]`.
+    pub(super) fn row_scale(&self, x: &Tensor<2>) -> Option<Tensor<2>> {
+        match self.input {
+            Input::None | Input::Scale(_) => None,
+            Input::ConstantNorm => Some(norm(x) / (self.d_in as f64).sqrt()),
+            Input::LayerNorm => Some(deviation(&centered(x.clone()).0)),
+        }
+    }
+
+    /// A gradient at the rows that are encoded, `read: [n, d_in]`, as one at the rows themselves, with what each row
+    /// is divided by held as it is.
+    pub(super) fn row_divided(&self, read: Tensor<2>, x: &Tensor<2>) -> Tensor<2> {
+        match self.input {
+            Input::None | Input::Scale(_) => read,
+            Input::ConstantNorm => read * (self.d_in as f64).sqrt() / norm(x),
+            Input::LayerNorm => read / (deviation(&centered(x.clone()).0) + LAYER_NORM_EPSILON),
+        }
+    }
+
+    /// The activations of some features alone: `[n, d_in]` to `[n, features]`.
+    ///
+    /// # Errors
+    /// If a feature does not exist.
+    pub fn activations(&self, x: Tensor<2>, features: &[u32]) -> Result<Tensor<2>, DictionaryError> {
+        Ok(self.encode(x).select(1, self.index(features)?))
     }
 
     fn scaled(&self, x: Tensor<2>) -> Tensor<2> {

@@ -274,7 +274,7 @@ fn neuronpedia(hook: Hook, d_in: usize, d_sae: usize, model: Option<&str>) -> Op
         Site::ResidPost => "res",
         Site::MlpOut => "mlp",
         Site::AttnOut => "att",
-        Site::Value | Site::Ln2Normalized => return None,
+        Site::Value | Site::Pattern | Site::Z | Site::Ln2Normalized => return None,
     };
     let width = match d_sae {
         32_768 => "32k",

@@ -22,6 +22,7 @@ mod outliers;
 mod saelens;
 mod saelens_config;
 mod select;
+mod slopes;
 mod sparse;
 mod sparsify;
 mod tensors;

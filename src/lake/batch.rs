@@ -91,7 +91,7 @@ impl Captured {
     }
 }
 
-type Columns = Result<Vec<Values>, Uneven>;
+pub(super) type Columns = Result<Vec<Values>, Uneven>;
 
 /// Rows of one table, sorted, that go into one file.
 #[derive(Clone)]
@@ -192,7 +192,7 @@ impl Frame {
     }
 }
 
-fn frame(table: &'static Table, layer: Option<i32>, values: Columns) -> Result<Frame, LakeError> {
+pub(super) fn frame(table: &'static Table, layer: Option<i32>, values: Columns) -> Result<Frame, LakeError> {
     let values = values.map_err(BatchError::from)?;
     let rows = columns::to_arrow(table, values)
         .map_err(|error| LakeError::parquet(table.name.as_ref(), error.into()))?;

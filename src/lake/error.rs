@@ -166,6 +166,17 @@ pub enum BatchError {
         /// Another.
         second: String,
     },
+    /// The rows of an analysis name several.
+    #[error("an analysis has one name, and this one has `{first}` and `{second}`")]
+    SeveralAnalyses {
+        /// One name.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// An analysis says nothing of what it changed.
+    #[error("an analysis has one row in `interventions` at least")]
+    NoInterventions,
     /// The games belong to a run that neither the batch nor the lake describes.
     #[error("run `{run}` is neither in the batch nor in the lake")]
     UnknownRun {

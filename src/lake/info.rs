@@ -18,7 +18,7 @@ pub struct Info {
     pub tokens: u64,
     /// The layers that rows of the large tables are of, ascending.
     pub layers: Vec<i32>,
-    /// The tables, in the order in which they are committed.
+    /// The tables, in the order in which they are committed, and then the causal ones, if they are there.
     pub tables: Vec<TableInfo>,
     /// The runs, by the time they began.
     pub runs: Vec<runs::Row>,
@@ -48,6 +48,9 @@ impl Lake {
     pub fn info(&self) -> Result<Info, LakeError> {
         let mut tables: Vec<TableInfo> =
             schemas::ALL.iter().map(|table| self.table_info(table)).collect::<Result<_, _>>()?;
+        for log in &self.causal {
+            tables.push(self.causal_info(log.table)?);
+        }
         let rows =
             |table: &Table| tables.iter().find(|info| info.name == table.name).map_or(0, |info| info.rows);
         let (steps, tokens) = (rows(&steps::TABLE), rows(&tokens::TABLE));
@@ -90,6 +93,19 @@ impl Lake {
             }
         }
         Ok(info)
+    }
+
+    /// A causal table, whose files belong to no run and are counted as they are.
+    fn causal_info(&self, table: &'static Table) -> Result<TableInfo, LakeError> {
+        let files = self.files(table)?;
+        Ok(TableInfo {
+            name: table.name,
+            files: files.len() as u64,
+            rows: files.iter().map(|file| file.rows).sum(),
+            bytes: files.iter().map(|file| file.bytes).sum(),
+            bytes_per_token: None,
+            orphans: 0,
+        })
     }
 
     fn layers(&self) -> Result<Vec<i32>, LakeError> {

@@ -74,6 +74,17 @@ impl Log {
         Ok(Self { table, folder, delta })
     }
 
+    /// Reads the logs of the causal tables, as far as they are there.
+    pub(crate) async fn open_causal(root: &Path) -> Result<Vec<Self>, LakeError> {
+        let mut logs = Vec::new();
+        for table in schemas::CAUSAL {
+            if root.join(table.name).join(LOG).is_dir() {
+                logs.push(Self::open(root, table).await?);
+            }
+        }
+        Ok(logs)
+    }
+
     /// The columns that the table must have and those that it has, if they differ.
     pub(crate) fn check_columns(&self) -> Result<(), LakeError> {
         let list = |fields: Vec<StructField>| {

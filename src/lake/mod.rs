@@ -9,6 +9,9 @@
 //!   features/ positions/ attention/ attention_rows/
 //!     _delta_log/
 //!     game_block=0/layer=8/part-….parquet
+//!   interventions/ effects/ edges/              from the first analysis on
+//!     _delta_log/
+//!     part-<analysis>.parquet
 //! ```
 //!
 //! A batch of games is written to `_staging`, moved into the tables, and committed table by table,
@@ -16,6 +19,7 @@
 //! belongs to no game, does not count, and is cleared away by the next append.
 //! `data-layout.md` is the contract.
 
+mod analysis;
 mod append;
 mod batch;
 mod columns;
@@ -31,8 +35,10 @@ mod order;
 mod repair;
 mod room;
 mod statistics;
+mod step;
 mod validate;
 
+pub use analysis::Analysis;
 pub use append::{Receipt, Stage};
 pub use batch::{Batch, Captured};
 pub use error::{BatchError, LakeError};
@@ -42,3 +48,4 @@ pub use layout::{Folders, GAMES_PER_BLOCK};
 pub use log::DataFile;
 pub use open::Lake;
 pub use room::{check_room, free_bytes};
+pub use step::Step;

@@ -20,6 +20,8 @@ pub struct Lake {
     pub(super) runtime: Runtime,
     /// In the order of [`schemas::ALL`].
     pub(super) logs: Vec<Log>,
+    /// Those of the causal tables, as far as they are there.
+    pub(super) causal: Vec<Log>,
     pub(super) contents: Contents,
     /// Whether `contents` is what the logs say.
     pub(super) is_current: bool,
@@ -77,16 +79,16 @@ impl Lake {
         }
         let root = root.canonicalize().map_err(|error| LakeError::io(root, error))?;
         let runtime = runtime(&root)?;
-        let logs = runtime.block_on(async {
+        let (logs, causal) = runtime.block_on(async {
             let mut logs = Vec::new();
             for table in schemas::ALL {
                 logs.push(Log::open(&root, table).await?);
             }
-            Ok::<_, LakeError>(logs)
+            Ok::<_, LakeError>((logs, Log::open_causal(&root).await?))
         })?;
         let contents = Contents::read(&logs)?;
-        logs.iter().try_for_each(Log::check_columns)?;
-        Ok(Self { root, runtime, logs, contents, is_current: true, is_sound: false })
+        logs.iter().chain(&causal).try_for_each(Log::check_columns)?;
+        Ok(Self { root, runtime, logs, causal, contents, is_current: true, is_sound: false })
     }
 
     /// Takes in what other writers have committed.
@@ -96,6 +98,7 @@ impl Lake {
                 self.is_current = false;
             }
         }
+        self.causal = self.runtime.block_on(Log::open_causal(&self.root))?;
         if !self.is_current {
             self.is_sound = false;
             self.contents = Contents::read(&self.logs)?;
@@ -146,7 +149,7 @@ impl Lake {
 
     pub(super) fn log(&self, table: &Table) -> Result<&Log, LakeError> {
         let missing = || LakeError::MissingTable { path: self.root.clone(), table: table.name };
-        self.logs.iter().find(|log| log.table.name == table.name).ok_or_else(missing)
+        self.logs.iter().chain(&self.causal).find(|log| log.table.name == table.name).ok_or_else(missing)
     }
 }
 
@@ -160,7 +163,7 @@ fn refuse_other_files(root: &Path) -> Result<(), LakeError> {
     for entry in entries {
         let name = entry.map_err(|error| LakeError::io(root, error))?.file_name();
         let name = name.to_string_lossy();
-        let is_ours = name == STAGING || schemas::ALL.iter().any(|table| table.name == name);
+        let is_ours = name == STAGING || schemas::every().any(|table| table.name == name);
         if !is_ours && !name.starts_with('.') {
             return Err(LakeError::NotALake { path: root.to_owned(), found: Some(name.into_owned()) });
         }

@@ -85,7 +85,7 @@ fn count_tokens(frames: &[Frame]) -> Result<(), BatchError> {
     Ok(())
 }
 
-fn finite(frame: &Frame) -> Result<(), BatchError> {
+pub(super) fn finite(frame: &Frame) -> Result<(), BatchError> {
     for (column, array) in frame.table.columns.iter().zip(frame.rows.columns()) {
         let Some(array) = array.as_any().downcast_ref::<Float32Array>() else { continue };
         if let Some(row) = (0..array.len()).find(|row| array.is_valid(*row) && !array.value(*row).is_finite())

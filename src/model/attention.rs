@@ -51,26 +51,34 @@ pub(crate) fn pattern(queries: Tensor<2>, keys: Tensor<2>, heads: Heads) -> Tens
 pub(crate) fn mix(pattern: Tensor<3>, values: Tensor<2>, heads: Heads) -> Tensor<2> {
     let [_, new, all] = pattern.dims();
     let pattern = pattern.cast(values.dtype()).reshape([heads.keys, heads.group() * new, all]);
-    pattern
-        .matmul(by_head(values, heads))
-        .reshape([heads.queries, new, heads.width])
-        .swap_dims(0, 1)
-        .reshape([new, heads.queries * heads.width])
+    ungrouped(pattern.matmul(by_head(values, heads)), heads)
 }
 
 /// `[all, keys * width]` as `[keys, all, width]`.
-fn by_head(x: Tensor<2>, heads: Heads) -> Tensor<3> {
+pub(super) fn by_head(x: Tensor<2>, heads: Heads) -> Tensor<3> {
     let [all, _] = x.dims();
     x.reshape([all, heads.keys, heads.width]).swap_dims(0, 1)
 }
 
 /// `[new, queries * width]` as `[keys, group * new, width]`: the queries that share a key head, one after
 /// the other, so that keys and values need not be repeated.
-fn grouped(x: Tensor<2>, heads: Heads) -> Tensor<3> {
+pub(super) fn grouped(x: Tensor<2>, heads: Heads) -> Tensor<3> {
     let [new, _] = x.dims();
     x.reshape([new, heads.queries, heads.width]).swap_dims(0, 1).reshape([
         heads.keys,
         heads.group() * new,
         heads.width,
     ])
+}
+
+/// The way back from [`by_head`].
+pub(super) fn side_by_side(x: Tensor<3>, heads: Heads) -> Tensor<2> {
+    let [_, all, _] = x.dims();
+    x.swap_dims(0, 1).reshape([all, heads.keys * heads.width])
+}
+
+/// The way back from [`grouped`].
+pub(super) fn ungrouped(x: Tensor<3>, heads: Heads) -> Tensor<2> {
+    let new = x.dims()[1] / heads.group();
+    x.reshape([heads.queries, new, heads.width]).swap_dims(0, 1).reshape([new, heads.queries * heads.width])
 }

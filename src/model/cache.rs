@@ -64,9 +64,67 @@ impl Cache {
         (all(&rows.keys), all(&rows.values))
     }
 
+    /// The keys and values of the first `tokens` tokens in block `layer`: `[tokens, kv_heads * head_dim]` each. The
+    /// cache must hold that many.
+    pub(crate) fn first(&self, layer: usize, tokens: usize) -> (Tensor<2>, Tensor<2>) {
+        let Rows { keys, values } = &self.layers[layer];
+        let first = |held: &Tensor<2>| held.clone().slice([0..tokens, 0..held.dims()[1]]);
+        (first(keys), first(values))
+    }
+
     /// Counts `tokens` more, once every block has them.
     pub(crate) const fn advance(&mut self, tokens: usize) {
         self.tokens += tokens;
+    }
+}
+
+/// The first tokens of a cache, which a pass looks at and does not change.
+#[derive(Clone, Copy, Debug)]
+pub struct Past<'a> {
+    /// The cache. It holds as many tokens at least, in every block that the pass runs.
+    pub cache: &'a Cache,
+    /// How many of its tokens count.
+    pub tokens: usize,
+}
+
+/// What the sequences of a pass have behind them.
+pub(super) enum Memory<'a> {
+    /// Caches that get the new tokens too; a sequence without one has no past.
+    Growing(&'a mut [Cache]),
+    /// Pasts that stay as they are, one for each sequence.
+    Fixed(&'a [Past<'a>]),
+}
+
+impl Memory<'_> {
+    /// How many tokens a sequence has behind it.
+    pub(super) fn tokens(&self, sequence: usize) -> usize {
+        match self {
+            Self::Growing(caches) => caches.get(sequence).map_or(0, Cache::len),
+            Self::Fixed(pasts) => pasts[sequence].tokens,
+        }
+    }
+
+    /// The new keys and values of a sequence in block `layer` after those that it has behind it.
+    pub(super) fn join(
+        &mut self,
+        layer: usize,
+        sequence: usize,
+        keys: Tensor<2>,
+        values: Tensor<2>,
+    ) -> (Tensor<2>, Tensor<2>) {
+        match self {
+            Self::Growing(caches) => match caches.get_mut(sequence) {
+                Some(cache) => cache.append(layer, keys, values),
+                None => (keys, values),
+            },
+            Self::Fixed(pasts) => match pasts[sequence] {
+                Past { tokens: 0, .. } => (keys, values),
+                Past { cache, tokens } => {
+                    let (old_keys, old_values) = cache.first(layer, tokens);
+                    (Tensor::cat(vec![old_keys, keys], 0), Tensor::cat(vec![old_values, values], 0))
+                }
+            },
+        }
     }
 }
 

@@ -10,6 +10,10 @@ pub enum Site {
     ResidPost,
     /// The values of the attention, before heads share them: `[tokens, kv_heads * head_dim]`.
     Value,
+    /// The attention probabilities of each head: `[head, query, key]`, one sequence at a time.
+    Pattern,
+    /// What each head makes of the values, before the output weights: `[tokens, n_heads * head_dim]`.
+    Z,
     /// What the attention adds to the residual stream: `[tokens, d_model]`.
     AttnOut,
     /// The normalized residual that the MLP reads, before the norm's gain: `[tokens, d_model]`.
@@ -42,13 +46,38 @@ impl Hook {
 }
 
 /// Every site with its full name after `blocks.L.` and its short one.
-const NAMES: [(Site, &str, &str); 5] = [
+const NAMES: [(Site, &str, &str); 7] = [
     (Site::ResidPost, "hook_resid_post", "resid_post"),
     (Site::Value, "attn.hook_v", "v"),
+    (Site::Pattern, "attn.hook_pattern", "pattern"),
+    (Site::Z, "attn.hook_z", "z"),
     (Site::AttnOut, "hook_attn_out", "attn_out"),
     (Site::Ln2Normalized, "ln2.hook_normalized", "ln2_normalized"),
     (Site::MlpOut, "hook_mlp_out", "mlp_out"),
 ];
+
+impl Site {
+    /// Its short name, such as `resid_post`.
+    #[must_use]
+    pub fn short_name(self) -> &'static str {
+        NAMES.iter().find(|(site, ..)| *site == self).map_or("", |names| names.2)
+    }
+
+    /// The short names of all sites.
+    pub fn short_names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|names| names.2)
+    }
+}
+
+impl FromStr for Site {
+    type Err = UnknownHook;
+
+    /// Reads `resid_post` and `hook_resid_post`.
+    fn from_str(name: &str) -> Result<Self, UnknownHook> {
+        let found = NAMES.iter().find(|(_, full, short)| *full == name || *short == name);
+        found.map(|names| names.0).ok_or_else(|| UnknownHook(name.to_owned()))
+    }
+}
 
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,6 +36,14 @@ impl Linear {
         }
     }
 
+    /// The weights the other way round, for gradients: `[outputs, inputs]`. Packed ones are copied.
+    pub(super) fn transposed(&self) -> Tensor<2> {
+        match self {
+            Self::Packed(panels) => panels.unpack().transpose(),
+            Self::Plain(weight) => weight.clone().transpose(),
+        }
+    }
+
     /// The same weights as a plain matrix of `dtype`.
     pub(super) fn plain(&self, dtype: DType) -> Self {
         let weight = match self {

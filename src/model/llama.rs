@@ -1,9 +1,11 @@
 //! The forward pass.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::attention::{self, Heads};
-use super::cache::Cache;
+use super::cache::{Cache, Memory};
 use super::config::Config;
 use super::dtype::Dtype;
 use super::hook::{Hook, Site};
@@ -11,7 +13,7 @@ use super::kernels::Kernels;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::RmsNorm;
-use super::packed::Packed;
+use super::packed::{Packed, ranges};
 use super::rope::Turns;
 use super::tap::Tap;
 
@@ -101,6 +103,20 @@ impl Llama {
         self.unembed.forward(self.final_norm(residual), self.kernels).cast(DType::F32)
     }
 
+    /// The logits of some tokens alone, in f32: rows `[rows, d_model]` of the last residual to `[rows, ids]`.
+    ///
+    /// # Panics
+    /// When an id is not below the vocabulary's size.
+    pub fn logits_of(&self, residual: Tensor<2>, ids: &[u32]) -> Tensor<2> {
+        let rows = self.final_norm(residual).cast(DType::F32);
+        // Row by row, so that a row gives the same number whatever lies beside it.
+        let logit = |id: &u32| {
+            let column = self.unembed.column(*id as usize).cast(DType::F32);
+            (rows.clone() * column.unsqueeze()).sum_dim(1)
+        };
+        Tensor::cat(ids.iter().map(logit).collect(), 1)
+    }
+
     /// The direction of the last residual that raises the logit of the token `first` against that of `second`:
     /// the final norm's gain times the difference of their two columns of the unembedding, `[d_model]`, f32. A
     /// residual that was divided by its root mean square, times this direction, is the difference of the logits.
@@ -120,15 +136,31 @@ impl Llama {
 
     /// The forward pass; without caches no sequence has a past.
     fn run(&self, batch: &Packed, caches: &mut [Cache], tap: &mut impl Tap) -> Tensor<2> {
+        let x = self.embedded(&batch.ids);
+        self.through(0..self.blocks.len(), x, &batch.lengths, Memory::Growing(caches), tap)
+    }
+
+    /// The rows of `x: [tokens, d_model]`, sequences of these lengths end to end, after some of the blocks.
+    pub(super) fn through(
+        &self,
+        blocks: Range<usize>,
+        mut x: Tensor<2>,
+        lengths: &[usize],
+        mut memory: Memory<'_>,
+        tap: &mut impl Tap,
+    ) -> Tensor<2> {
         let kernels = self.kernels;
-        let turns = Turns::new(&positions(batch, caches), &self.frequencies, &self.device);
-        let mut x = self.embedded(&batch.ids);
-        for (layer, block) in self.blocks.iter().enumerate() {
+        let pasts: Vec<usize> = (0..lengths.len()).map(|sequence| memory.tokens(sequence)).collect();
+        let turns = Turns::new(&positions(&pasts, lengths), &self.frequencies, &self.device);
+        tap.begin(&pasts, lengths);
+        for layer in blocks {
+            let block = &self.blocks[layer];
             let at = |site| Hook { layer, site };
             let qkv = block.qkv.forward(block.ln1.forward(x.clone(), kernels), kernels);
             let [q, k, v] = self.split(&kernels.rotate(qkv, self.turned(), &turns));
             let v = tap.activation(at(Site::Value), v);
-            let z = self.attend(layer, batch, [q, k, v], caches, tap);
+            let z = self.attend(layer, lengths, [q, k, v], &mut memory, tap);
+            let z = tap.activation(at(Site::Z), z);
             x = x + tap.activation(at(Site::AttnOut), block.output.forward(z, kernels));
             let normalized = tap.activation(at(Site::Ln2Normalized), block.ln2.normalize(x.clone(), kernels));
             let mlp_out = block.mlp.forward(block.ln2.scale(normalized, kernels), kernels);
@@ -142,22 +174,20 @@ impl Llama {
     fn attend(
         &self,
         layer: usize,
-        batch: &Packed,
+        lengths: &[usize],
         [q, k, v]: [Tensor<2>; 3],
-        caches: &mut [Cache],
+        memory: &mut Memory<'_>,
         tap: &mut impl Tap,
     ) -> Tensor<2> {
         let heads = self.heads();
-        let rows = |x: &Tensor<2>, range: &std::ops::Range<usize>| {
+        let rows = |x: &Tensor<2>, range: &Range<usize>| {
             let [_, width] = x.dims();
             x.clone().slice([range.clone(), 0..width])
         };
-        let mut mixed = Vec::with_capacity(batch.lengths.len());
-        for (sequence, range) in batch.ranges().enumerate().filter(|(_, range)| !range.is_empty()) {
-            let [q, mut k, mut v] = [rows(&q, &range), rows(&k, &range), rows(&v, &range)];
-            if let Some(cache) = caches.get_mut(sequence) {
-                (k, v) = cache.append(layer, k, v);
-            }
+        let mut mixed = Vec::with_capacity(lengths.len());
+        for (sequence, range) in ranges(lengths).enumerate().filter(|(_, range)| !range.is_empty()) {
+            let [q, k, v] = [rows(&q, &range), rows(&k, &range), rows(&v, &range)];
+            let (k, v) = memory.join(layer, sequence, k, v);
             mixed.push(if tap.wants_pattern(layer) {
                 let pattern = attention::pattern(q, k, heads);
                 attention::mix(tap.pattern(layer, sequence, pattern), v, heads)
@@ -169,7 +199,10 @@ impl Llama {
     }
 
     /// The embeddings of `ids`: `[tokens, d_model]`.
-    fn embedded(&self, ids: &[u32]) -> Tensor<2> {
+    ///
+    /// # Panics
+    /// When there is no id, or one that is not below the vocabulary's size.
+    pub fn embedded(&self, ids: &[u32]) -> Tensor<2> {
         assert!(!ids.is_empty(), "a batch needs at least one token");
         let vocab = self.config.vocab;
         if let Some(id) = ids.iter().find(|id| **id as usize >= vocab) {
@@ -182,25 +215,23 @@ impl Llama {
     }
 
     /// Columns of queries and keys, which are turned.
-    const fn turned(&self) -> usize {
+    pub(super) const fn turned(&self) -> usize {
         (self.config.n_heads + self.config.n_kv_heads) * self.config.head_dim
     }
 
     /// Splits `[tokens, queries | keys | values]`.
-    fn split(&self, qkv: &Tensor<2>) -> [Tensor<2>; 3] {
+    pub(super) fn split(&self, qkv: &Tensor<2>) -> [Tensor<2>; 3] {
         let [tokens, all] = qkv.dims();
         let (keys, values) = (self.config.n_heads * self.config.head_dim, self.turned());
         [0..keys, keys..values, values..all].map(|columns| qkv.clone().slice([0..tokens, columns]))
     }
 
-    const fn heads(&self) -> Heads {
+    pub(super) const fn heads(&self) -> Heads {
         Heads { queries: self.config.n_heads, keys: self.config.n_kv_heads, width: self.config.head_dim }
     }
 }
 
 /// The position of every packed row in its own sequence.
-fn positions(batch: &Packed, caches: &[Cache]) -> Vec<usize> {
-    let past = |sequence: usize| caches.get(sequence).map_or(0, Cache::len);
-    let lengths = batch.lengths.iter().enumerate();
-    lengths.flat_map(|(sequence, length)| past(sequence)..past(sequence) + length).collect()
+fn positions(pasts: &[usize], lengths: &[usize]) -> Vec<usize> {
+    pasts.iter().zip(lengths).flat_map(|(past, length)| *past..past + length).collect()
 }

@@ -11,6 +11,7 @@ mod cpu;
 mod dtype;
 mod error;
 mod gguf;
+mod gradient;
 mod hook;
 mod identity;
 mod kernels;
@@ -27,13 +28,15 @@ mod probe;
 mod rope;
 mod safetensors;
 mod source;
+mod stretch;
 mod tap;
 mod weights;
 
-pub use cache::Cache;
+pub use cache::{Cache, Past};
 pub use config::Config;
 pub use dtype::{Dtype, UnknownDtype};
 pub use error::ModelError;
+pub use gradient::{AtBlock, Freeze, Stream, UnknownFreeze};
 pub use hook::{Hook, Site, UnknownHook};
 pub use identity::Identity;
 pub use llama::Llama;
@@ -41,9 +44,11 @@ pub use on_gpu::{OnGpu, gpu_device, shape, turns, weight_bytes};
 pub use open::{Origin, open_config, open_llama, open_on_gpu};
 pub use opened::{DEFAULT_MODEL_HASH, Model, Opened, open, open_fused, open_shape};
 pub use packed::Packed;
+pub(crate) use packed::ranges;
 pub use probe::product_rate;
 pub use rope::{Rope, Scaling};
 pub use source::{Hub, Located, Network, locate};
+pub use stretch::Stretch;
 pub use tap::Tap;
 
 /// Where the default model is kept: SmolLM2-135M-Instruct, in the user's cache folder.

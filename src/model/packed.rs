@@ -1,5 +1,7 @@
 //! Sequences of different lengths laid end to end, so that no padding exists that could influence anything.
 
+use std::ops::Range;
+
 /// Token ids of several sequences, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packed {
@@ -21,12 +23,17 @@ impl Packed {
     }
 
     /// The range of packed rows that each sequence takes.
-    pub fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
-        let mut start = 0;
-        self.lengths.iter().map(move |length| {
-            let range = start..start + length;
-            start = range.end;
-            range
-        })
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        ranges(&self.lengths)
     }
+}
+
+/// The range that each of some lengths takes, where they lie end to end.
+pub(crate) fn ranges(lengths: &[usize]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut start = 0;
+    lengths.iter().map(move |length| {
+        let range = start..start + length;
+        start = range.end;
+        range
+    })
 }

@@ -87,6 +87,13 @@ impl Turns {
         }
     }
 
+    /// The turns back: they undo these, and carry gradients at what is turned to what was there before.
+    #[must_use]
+    pub(crate) fn undone(&self) -> Self {
+        let on_host = self.on_host.iter().map(|(cos, sin)| (*cos, -*sin)).collect::<Vec<_>>();
+        Self { on_host, half: self.half, device: self.device.clone() }
+    }
+
     /// Cosine and sine of every row and pair: `[tokens, half]`.
     pub(crate) fn on_host(&self) -> &[(f32, f32)] {
         &self.on_host

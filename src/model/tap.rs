@@ -9,6 +9,12 @@ use super::hook::Hook;
 /// Every method takes the activation by value and returns the one to go on with, so that watching and
 /// steering are the same hole. The defaults change nothing, and `()` is the tap that watches nothing.
 pub trait Tap {
+    /// A pass begins: how many tokens each sequence of the batch has behind it, and how many it runs now. The packed
+    /// rows of a sequence are at the positions from the first number on, as many as the second says.
+    fn begin(&mut self, pasts: &[usize], lengths: &[usize]) {
+        let _ = (pasts, lengths);
+    }
+
     /// An activation of the packed tokens at `hook`: `[tokens, width]`.
     fn activation(&mut self, hook: Hook, x: Tensor<2>) -> Tensor<2> {
         let _ = hook;

@@ -58,6 +58,10 @@ pub(super) const OF_LAYERS: &[Question<AskAt>] = &[
 /// of which few are kept.
 pub(super) const TRACED: u32 = 100;
 
+/// How many of the largest effects of changes in a step a page holds, and how many edges of its causal trace.
+pub(super) const EFFECTS: u32 = 60;
+pub(super) const EDGES: u32 = 120;
+
 /// Asked about all games.
 pub(super) const OF_GAMES: &[Question<Ask>] = &[
     Question { key: "overview", ask: overview::ask, limit: 1000, without: &[] },

@@ -1,11 +1,13 @@
 //! Asks everything that a page shows.
 
-use queries::{Layers, Place, Scope, Selection, Tables, Weights, overview, surroundings, trace};
+use queries::{
+    Layers, Place, Scope, Selection, Tables, Weights, causal_trace, effects, overview, surroundings, trace,
+};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::answers::{Answer, Row, answer, integer, planned, rows};
-use super::asked::{OF_GAMES, OF_GAMES_AND_LAYERS, OF_LAYERS};
+use super::asked::{EDGES, EFFECTS, OF_GAMES, OF_GAMES_AND_LAYERS, OF_LAYERS};
 use super::choice::{Choice, named};
 use super::pack::pack;
 use super::trim::{MOST_CELLS, MOST_WEIGHTS, few_cells, few_edges, heaviest};
@@ -107,6 +109,12 @@ fn of_step(tables: &Tables, step: &Row, choice: &Choice, weights: &Weights) -> R
     ]);
     let traced = few_edges(answer(trace::ask(tables, &choice.traced(step), weights))?);
     held.insert("trace".to_owned(), traced.packed(&["game", "step", "from_token", "to_token"]));
+    let changed = Selection { scope, limit: Some(EFFECTS), ..Selection::default() };
+    let changes = answer(effects::ask(tables, &changed))?;
+    held.insert("effects".to_owned(), changes.packed(&["game", "step", "token"]));
+    let added = Selection { limit: Some(EDGES), ..changed };
+    let edges = answer(causal_trace::ask(tables, &added))?;
+    held.insert("edges".to_owned(), edges.packed(&["game", "step", "target_token", "source_token"]));
     Ok(Value::Object(held))
 }
 

@@ -159,10 +159,17 @@ def theme(reader):
     return seen
 
 
+def causal(reader):
+    """The rows of the tables of effects and edges: the text of every cell."""
+    rows = "[...document.querySelectorAll('#{}-table tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    return {name: reader.evaluate(rows.format(name)) for name in ("effects", "edges")}
+
+
 def read(reader):
     return {
         "tokens": every_token(reader), "hover": hover_token(reader), "heatmap": hover_chart(reader, "#heatmap-chart"),
         "chosen": choose(reader), "keys": keys(reader), "table": sort_table(reader, "tokens"), "theme": theme(reader),
+        "causal": causal(reader),
         "body": reader.text("body"), "links": reader.evaluate("[...document.links].map((link) => link.href)"),
     }
 

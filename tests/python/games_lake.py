@@ -153,6 +153,74 @@ def write_lake(lake, options, keys):
     return {index: (steps, outcome) for index, (steps, outcome, _) in enumerate(made)}
 
 
+def effects_of(step, analysis, layers, random):
+    """Effects of a step: features with every method, a head that was patched, a direct contribution."""
+    rows, seen = [], min(step.decision_position + 1, 6)
+    other = None if analysis == MADE[1] else 0.25 if step.number % 2 else 0.75
+
+    def add(method, node, layer, position, feature, head, estimate, exact):
+        rows.append((
+            step.game, step.number, analysis, len(rows), 0, "logit( Bet) - logit( Stop)", method, node,
+            f"blocks.{layer}.hook_resid_post", layer, position, position + 1, None, head, feature, None, estimate,
+            exact, 0.75, other,
+        ))
+
+    for layer in layers:
+        for position in range(seen):
+            for feature in (2, 5, None):
+                estimate, near = random.normal(), random.normal() / 8
+                exact = estimate + near if (position + layer) % 3 else None
+                node = "error" if feature is None else "feature"
+                add("attribution", node, layer, position, feature, None, estimate, exact)
+                add("integrated-gradients", node, layer, position, feature, None, estimate + near / 2, exact)
+                if feature is not None and exact is not None:
+                    add("attention x activation", node, layer, position, feature, None, abs(near), exact)
+                    add("published", node, layer, position, feature, None, 0.0, exact)
+        add("exact", "head", layer, max(seen - 1, 0), None, 1, None, random.normal())
+        add("direct-logit", "head", layer, max(seen - 1, 0), None, 2, 50.0, None)
+    return rows
+
+
+def edges_of(step, analysis, layers, random):
+    """A graph from the metric through each layer to the tokens."""
+    rows, last = [], max(step.decision_position, 0)
+    above = [("metric", None, last, None)]
+    for layer in [*reversed(layers), None]:
+        kinds = [("token", None)] if layer is None else [("feature", 2), ("feature", 5), ("error", None)]
+        sources = [(kind, layer, p, f) for kind, f in kinds for p in (0, 2)]
+        for target in above:
+            for source in sources:
+                weight, frozen = random.normal(), analysis == MADE[2]
+                row = (step.game, step.number, analysis, len(rows), *source, *target, weight, "gradient", frozen)
+                rows.append(row)
+        above = [source for source in sources if source[0] == "feature"]
+    return rows
+
+
+MADE = ["00000000000000e1", "00000000000000e2", "00000000000000e3", "00000000000000e4"]
+INTERRUPTED = "00000000000000ef"
+
+
+def write_causal(lake, options, made):
+    """Two with effects, two with graphs, and what an interrupted one left, larger than all others."""
+    steps = [step for steps, _ in made.values() for step in steps]
+    random = numbers.random_of(options.seed, 5, 7)
+    for analysis in MADE:
+        arm = (analysis, 0, "made", "attribute", "2026-01-05T00:00:00Z", "0.1.0", "made", "0" * 64, "estimate",
+               None, None, None, None, None, None, "prompt", 0, "{}")
+        write(lake, "interventions", [arm], analysis)
+    for analysis in [*MADE[:2], INTERRUPTED]:
+        rows = [row for step in steps for row in effects_of(step, analysis, options.layers, random)]
+        if analysis == INTERRUPTED:
+            rows = [(*row[:16], 99.0, 99.0, *row[18:]) for row in rows]
+        # A game that was played anew is no step of the lake.
+        played = (7, -1, analysis, len(rows), 0, "bets / steps", "exact", "none", *[None] * 9, 9.0, 0.5, None)
+        write(lake, "effects", [*rows, played], analysis)
+    for analysis in MADE[2:]:
+        rows = [row for step in steps for row in edges_of(step, analysis, options.layers, random)]
+        write(lake, "edges", rows, analysis)
+
+
 def write_tables(folder, options):
     """What an importance and couplings may look like: some features have none, one is 0, one negative."""
     d_sae = min(options.d_sae, 48)
@@ -213,6 +281,7 @@ def main():
     options.folder.mkdir(parents=True, exist_ok=True)
     keys = [key(index, options.games) for index in range(options.games)]
     made = write_lake(options.folder / "lake", options, keys)
+    write_causal(options.folder / "lake", options, made)
     write_tables(options.folder, options)
     told = truth(options, keys, made)
     (options.folder / "truth.json").write_text(json.dumps(told, indent=1))

@@ -47,10 +47,29 @@ SCHEMAS = {
     "attention_rows": {**PLACE, "head": I32, "query": I32, "kept_mass": F32, "entropy": F32},
 }
 
+# The causal tables, which a lake need not have.
+CAUSAL = {
+    "interventions": {
+        "analysis": TEXT, "arm": I32, "name": TEXT, "command": TEXT, "started_at": TEXT, "saelake_version": TEXT,
+        "model": TEXT, "model_hash": TEXT, "edit": TEXT, "hook": TEXT, "layer": I32, "head": I32, "feature": I32,
+        "span": TEXT, "strength": F32, "scope": TEXT, "seed": I64, "settings": TEXT,
+    },
+    "effects": {
+        **PLACE, "analysis": TEXT, "row": I32, "arm": I32, "metric": TEXT, "method": TEXT, "node": TEXT, "hook": TEXT,
+        "layer": I32, "position_start": I32, "position_end": I32, "span": TEXT, "head": I32, "feature": I32,
+        "strength": F32, "estimate": F32, "exact": F32, "metric_base": F32, "metric_other": F32,
+    },
+    "edges": {
+        **PLACE, "analysis": TEXT, "row": I32, "source_node": TEXT, "source_layer": I32, "source_position": I32,
+        "source_feature": I32, "target_node": TEXT, "target_layer": I32, "target_position": I32,
+        "target_feature": I32, "weight": F32, "method": TEXT, "frozen": BOOL,
+    },
+}
+
 
 def write(lake, table, rows, name, folder=""):
     """Writes rows, each a tuple in the order of the columns, as one file of a table."""
-    schema = SCHEMAS[table]
+    schema = SCHEMAS.get(table) or CAUSAL[table]
     columns = list(zip(*rows)) if rows else [[] for _ in schema]
     arrays = [pyarrow.array(list(values), ty) for values, ty in zip(columns, schema.values())]
     path = lake / table / folder

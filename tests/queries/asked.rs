@@ -3,9 +3,9 @@
 use queries::{
     Asked, Condition, Given, QueryError, Scope, Selection, Specials, Tables, Weights,
     attribution::{self, AsPublished},
-    compare,
+    causal_trace, compare,
     contrast::{self, Groups},
-    features,
+    effects, features,
     flow::{self, Heads},
     heatmap,
     last_token::{self, Thresholds},
@@ -87,6 +87,8 @@ const QUESTIONS: &[Question] = &[
         scopes: BOTH,
         ask: |tables, selection| trace::ask(tables, selection, &weights()),
     },
+    Question { name: "effects", options: "", scopes: BOTH, ask: effects::ask },
+    Question { name: "causal-trace", options: "", scopes: BOTH, ask: causal_trace::ask },
     Question {
         name: "last-token",
         options: "",

@@ -1,6 +1,12 @@
 //! What several tests need: where the model and Python are, and how close two numbers must be.
 
+mod planted;
+mod reference;
+
 use std::path::{Path, PathBuf};
+
+pub(crate) use planted::{BALANCE, BET, DECISION, ECHO, FEATURES, HEAD_INDEX, LAYER, Planted, STOP, planted};
+pub(crate) use reference::{At, Held, Nudge, Reference};
 
 /// A file of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {

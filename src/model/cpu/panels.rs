@@ -46,11 +46,16 @@ impl Panels {
 
     /// The plain matrix: `[inputs, outputs]`.
     pub(in crate::model) fn unpack(&self) -> Tensor<2> {
-        let mut rows = Vec::with_capacity(self.outputs * self.inputs);
-        for output in 0..self.outputs {
-            let panel = &self.numbers[output / LANES * LANES * self.inputs..];
-            rows.extend((0..self.inputs).map(|input| panel[input * LANES + output % LANES]));
-        }
+        let mut rows = vec![0.0; self.outputs * self.inputs];
+        let panels =
+            rows.par_chunks_mut(LANES * self.inputs).zip(self.numbers.par_chunks(LANES * self.inputs));
+        panels.for_each(|(rows, panel)| {
+            for (lane, row) in rows.chunks_mut(self.inputs).enumerate() {
+                for (weight, lanes) in row.iter_mut().zip(panel.as_chunks::<LANES>().0) {
+                    *weight = lanes[lane];
+                }
+            }
+        });
         close(rows, [self.outputs, self.inputs]).transpose()
     }
 

@@ -44,6 +44,7 @@ function goTo(index) {
   writeChoices();
   showStep(STATE);
   showTrace(STATE);
+  showCausal(STATE);
 }
 
 function writeChoices() {

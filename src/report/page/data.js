@@ -78,7 +78,15 @@ function readStep(index) {
   });
   Object.values(layers).forEach((at) => withAttention(at));
   const trace = complete(answer(raw.trace), { game, step: number }, text);
-  const step = { tokens, spans: answer(raw.spans).rows, trace, layers };
+  const effects = answer(raw.effects);
+  effects.rows.forEach((row) => Object.assign(row, { token: text.get(row.position_start) }));
+  const edges = answer(raw.edges);
+  edges.rows.forEach((row) => {
+    ['target', 'source'].forEach((end) => {
+      row[end + '_token'] = text.get(row[end + '_position']);
+    });
+  });
+  const step = { tokens, spans: answer(raw.spans).rows, trace, layers, effects, edges };
   BLOCKS.set(id + '-rows', step);
   return step;
 }

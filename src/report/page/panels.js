@@ -79,6 +79,22 @@ const NUMBERS = {
     'score',
     'correlation',
   ],
+  effects: [
+    words('node', nodeElement),
+    { name: 'position_start', text: 'position', plain: true },
+    'token',
+    'exact',
+    share('share'),
+    'integrated',
+    'estimate',
+    'attention',
+  ],
+  edges: [
+    words('target', (row) => graphEnd(row, 'target')),
+    words('source', (row) => graphEnd(row, 'source')),
+    'weight',
+    share('share'),
+  ],
   missed: ['layer', 'feature', 'activation', 'position', 'token', 'n_positions'],
   'missed-all': ['layer', 'feature', 'n_seen', 'n_missed', share('share')],
 };
@@ -90,6 +106,32 @@ function traceEnd(row, end) {
   if (position === null) return 'decision';
   const name = feature === null ? [] : [featureElement(look(), layer, feature), ' at '];
   return element('span', {}, name.concat([position + ' ', tokenElement(token)]));
+}
+
+// What was changed: a feature by its name, all else by its kind and layer.
+function nodeElement(row) {
+  if (row.node === 'feature') return featureElement(look(), row.layer, row.feature);
+  const head = row.head === null ? '' : ' ' + row.head;
+  return (row.node === 'error' ? 'unexplained' : row.node + head) + ', layer ' + row.layer;
+}
+
+// An end of an edge of the causal trace.
+function graphEnd(row, end) {
+  const [node, layer, feature, position, token] = ['node', 'layer', 'feature', 'position', 'token'].map(
+    (name) => row[end + '_' + name],
+  );
+  if (node === 'metric') return 'decision';
+  const kind = { feature: '', token: '', error: 'unexplained, layer ' + layer, bias: 'bias, layer ' + layer };
+  const name = node === 'feature' ? featureElement(look(), layer, feature) : kind[node];
+  const at = name === '' ? '' : ' at ';
+  return element('span', {}, [name, at + position + ' ', tokenElement(token)]);
+}
+
+// The rows that one can search and sort in a causal trace.
+function graphRows(rows) {
+  const text = (row, end) =>
+    [row[end + '_layer'], row[end + '_feature'], row[end + '_node'], row[end + '_token']].join(' ');
+  return rows.map((row) => Object.assign({ target: text(row, 'target'), source: text(row, 'source') }, row));
 }
 
 // The rows that one can search and sort in a trace.
@@ -166,6 +208,18 @@ function showStep(state) {
 function showTrace(state) {
   show(PANELS.trace, state.data.trace);
   numbers('trace', traceRows(state.data.trace.rows));
+}
+
+// What changes in this step did, and what adds to its decision: tables, or why there are none.
+function showCausal(state) {
+  const fill = (id, read, rows) => {
+    const holder = byId(id + '-table');
+    const missing = () => element('p', { class: 'hint' }, read.missing || 'There are no rows.');
+    const table = () => sortableTable(rows, columns(NUMBERS[id]), holder.dataset.caption);
+    holder.replaceChildren(rows.length === 0 ? missing() : table());
+  };
+  fill('effects', state.data.effects, state.data.effects.rows);
+  fill('edges', state.data.edges, graphRows(state.data.edges.rows));
 }
 
 // The rows of an answer at the chosen layer.
