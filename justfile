@@ -183,4 +183,4 @@ bench-queries *options: python
 # Rewrite the texts that tests compare with (schema twins, column tables)
 [group("build")]
 bless:
-    SAELAKE_BLESS=1 cargo test {{ flags }} --test it bless
+    SAELAKE_BLESS=1 cargo test {{ flags }} {{ tested }} --test it lake::documents

@@ -164,7 +164,7 @@ fn a_plan_of_what_no_disk_holds_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("lake");
     refuses(
-        &["plan", "--device", "cpu", "--lake", path(&lake), "--games", "50000000"],
+        &["plan", "--device", "cpu", "--lake", path(&lake), "--games", "1000000"],
         3,
         &["GB free", "lake"],
     );
