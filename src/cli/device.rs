@@ -80,7 +80,7 @@ fn number(word: &str) -> Option<usize> {
 }
 
 /// Whether a device is a GPU.
-fn is_gpu(device: &Device) -> bool {
+pub(super) fn is_gpu(device: &Device) -> bool {
     *device != Device::flex()
 }
 

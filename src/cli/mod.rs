@@ -27,6 +27,7 @@ mod dictionaries;
 mod dictionary;
 mod given;
 mod lake;
+mod metric;
 mod on_gpu;
 mod options;
 mod outlook;

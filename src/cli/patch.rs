@@ -13,11 +13,10 @@ use super::patch_rows::{Patched, print, rows};
 use super::patch_units::{By, units};
 use super::recorded_step::recorded_step;
 use super::weights::{self, Recorded};
-use super::{Ending, dictionaries, ui};
-use crate::capture::first_tokens;
+use super::{Ending, dictionaries, metric, ui};
 use crate::dictionary::Dictionary;
 use crate::error::{Error, UsageError};
-use crate::game::{Options as Offer, read_prompts};
+use crate::game::read_prompts;
 use crate::intervene::{Base, Grid, Means, Metric, Pair, Source, Split, Swap};
 use crate::lake::{Analysis, Lake};
 use crate::model::{self, Dtype, Hook, Opened, Site, open};
@@ -80,18 +79,17 @@ pub(super) struct Options {
     /// Patch a feature alone, such as L15-59, repeatable; what the dictionary leaves unexplained stays
     #[arg(long, value_name = "LAYER-FEATURE", conflicts_with_all = ["layers", "site"], help_heading = "Where")]
     feature: Vec<FeatureName>,
-    /// Measure logit(A) - logit(B), each one token [default: the first tokens of the bet and of the stop]
-    #[arg(long, num_args = 2, value_names = ["A", "B"], allow_hyphen_values = true, help_heading = "Metric")]
-    metric_tokens: Option<Vec<String>>,
-    /// Measure the log-probability that the prompt goes on with a text
-    #[arg(long, value_name = "TEXT", conflicts_with = "metric_tokens", help_heading = "Metric")]
-    metric_text: Option<String>,
+    #[command(flatten)]
+    metric: metric::Asked,
     /// The model [default: the default model]
     #[arg(long, value_name = "DIR|HF_ID|FILE.gguf")]
     model: Option<String>,
     /// The dictionaries, where they are not where the lake says, repeatable
     #[arg(long, value_name = "DIR|HF_ID")]
     dictionary: Vec<String>,
+    /// Where the model runs, with a lake's step; a GPU needs a build with plain tensor operations there
+    #[arg(long, default_value = "cpu", value_name = "auto|cpu|cuda:N", conflicts_with = "pairs")]
+    device: String,
     /// Rows that run through the model at once at most
     #[arg(long, default_value_t = 2048, value_name = "N")]
     batch_tokens: usize,
@@ -156,7 +154,7 @@ type Asked = (Opened, Vec<Dictionary>, Vec<Subject>, Option<Lake>);
 impl Options {
     fn step_of(&self, root: &std::path::Path, source: &str, swaps: &[Swap]) -> Result<Asked, Error> {
         let lake = Lake::open(root)?;
-        let recorded = Recorded::read(root)?;
+        let recorded = Recorded::read(root)?.on(&self.device)?;
         let game = self.game.or_else(|| lake.games().next()).ok_or(queries::QueryError::NoGames)?;
         // A step that is not there is said before the model is read.
         if !lake.steps_of(game)?.contains(&self.step) {
@@ -166,7 +164,7 @@ impl Options {
         let opened = recorded.model(source)?;
         let layers: BTreeSet<i32> = self.feature.iter().map(|feature| feature.layer).collect();
         let dictionaries = recorded.open(&self.dictionary, &layers)?;
-        let metric = self.metric(&opened, None, recorded.decides())?;
+        let metric = self.metric.read(&opened.tokenizer, None, recorded.decides())?;
         let clean = recorded_step(&lake, (game, self.step), &opened.tokenizer)?;
         let (pair, ablated) = match self.ablate.as_deref().map(Ablation::read).transpose()? {
             None => (Pair::swapped(clean, swaps, &opened.tokenizer)?, None),
@@ -201,34 +199,12 @@ impl Options {
         for game in games {
             let [clean, corrupted] = [&game.steps[0], &game.steps[1]];
             let own = clean.metric.as_ref().map(|metric| (metric.first.as_str(), metric.second.as_str()));
-            let metric = self.metric(&opened, own, true)?;
+            let metric = self.metric.read(&opened.tokenizer, own, true)?;
             let lay_out = |prompt: &crate::game::Prompt| prompt.lay_out(&opened.tokenizer);
             let pair = Pair::of(lay_out(&clean.prompt)?, lay_out(&corrupted.prompt)?)?;
             subjects.push(Subject { game: game.key, step: clean.step, pair, metric, ablated: None });
         }
         Ok((opened, dictionaries, subjects, None))
-    }
-
-    /// The metric asked for, or that of the prompt, or the bet against the stop; and its name.
-    fn metric(
-        &self,
-        opened: &Opened,
-        own: Option<(&str, &str)>,
-        decides: bool,
-    ) -> Result<(Metric, String), Error> {
-        let tokenizer = &opened.tokenizer;
-        let named = |first: &str, second: &str| format!("logit({first}) - logit({second})");
-        if let Some(text) = &self.metric_text {
-            return Ok((Metric::log_probability(tokenizer, text)?, format!("log p({text})")));
-        }
-        if let Some([first, second]) = self.metric_tokens.as_deref() {
-            return Ok((Metric::difference(tokenizer, first, second)?, named(first, second)));
-        }
-        if own.is_none() && !decides {
-            return Err(UsageError::NoOptions.into());
-        }
-        let (first, second) = own.unwrap_or((Offer::BET, Offer::STOP));
-        Ok((Metric::Difference(first_tokens(tokenizer, first, second)?), named(first, second)))
     }
 
     /// Makes the patches of one pair.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::metric;
 use super::recorded_step::recorded_step;
 use super::weights::Recorded;
-use crate::capture::first_tokens;
 use crate::dictionary::Dictionary;
 use crate::error::{Error, UsageError};
-use crate::game::{Layout, Options as Offer};
+use crate::game::Layout;
 use crate::intervene::Metric;
 use crate::lake::Lake;
 use crate::model::{self, Opened};
@@ -27,18 +27,17 @@ pub(super) struct Options {
     /// Captured blocks, separated by commas [default: all that have a dictionary in the lake]
     #[arg(long, value_delimiter = ',', value_name = "L,L,…", help_heading = "Step")]
     layers: Vec<i32>,
-    /// Measure logit(A) - logit(B), each one token [default: the first tokens of the bet and of the stop]
-    #[arg(long, num_args = 2, value_names = ["A", "B"], allow_hyphen_values = true, help_heading = "Metric")]
-    metric_tokens: Option<Vec<String>>,
-    /// Measure the log-probability that the prompt goes on with a text
-    #[arg(long, value_name = "TEXT", conflicts_with = "metric_tokens", help_heading = "Metric")]
-    metric_text: Option<String>,
+    #[command(flatten)]
+    metric: metric::Asked,
     /// The model [default: the default model]
     #[arg(long, value_name = "DIR|HF_ID|FILE.gguf")]
     model: Option<String>,
     /// The dictionaries, where they are not where the lake says, repeatable
     #[arg(long, value_name = "DIR|HF_ID")]
     dictionary: Vec<String>,
+    /// Where the model runs; a GPU needs a build with plain tensor operations there
+    #[arg(long, default_value = "cpu", value_name = "auto|cpu|cuda:N")]
+    device: String,
     /// Print what is found and add nothing to the lake
     #[arg(long)]
     pub(super) print_only: bool,
@@ -71,7 +70,7 @@ impl Options {
     /// makes no sense.
     pub(super) fn open(&self) -> Result<Subject, Error> {
         let lake = Lake::open(&self.lake)?;
-        let recorded = Recorded::read(&self.lake)?;
+        let recorded = Recorded::read(&self.lake)?.on(&self.device)?;
         let game = self.game.or_else(|| lake.games().next()).ok_or(queries::QueryError::NoGames)?;
         let steps = lake.steps_of(game)?;
         if !steps.contains(&self.step) {
@@ -82,7 +81,7 @@ impl Options {
             self.model.clone().unwrap_or_else(|| model::default_model().to_string_lossy().into_owned());
         let opened = recorded.model(&source)?;
         let dictionaries = recorded.open(&self.dictionary, &layers)?;
-        let (metric, metric_name) = self.metric(&opened, &recorded)?;
+        let (metric, metric_name) = self.metric.read(&opened.tokenizer, None, recorded.decides())?;
         let prompt = recorded_step(&lake, (game, self.step), &opened.tokenizer)?;
         let step = self.step;
         Ok(Subject { lake, opened, dictionaries, game, step, prompt, metric, metric_name })
@@ -105,22 +104,6 @@ impl Options {
             (false, true) => Ok(recorded.clone()),
             (false, false) => Ok(self.layers.iter().copied().collect::<BTreeSet<_>>()),
         }
-    }
-
-    fn metric(&self, opened: &Opened, recorded: &Recorded) -> Result<(Metric, String), Error> {
-        let tokenizer = &opened.tokenizer;
-        let named = |first: &str, second: &str| format!("logit({first}) - logit({second})");
-        if let Some(text) = &self.metric_text {
-            return Ok((Metric::log_probability(tokenizer, text)?, format!("log p({text})")));
-        }
-        if let Some([first, second]) = self.metric_tokens.as_deref() {
-            return Ok((Metric::difference(tokenizer, first, second)?, named(first, second)));
-        }
-        if !recorded.decides() {
-            return Err(UsageError::NoOptions.into());
-        }
-        let ids = first_tokens(tokenizer, Offer::BET, Offer::STOP)?;
-        Ok((Metric::Difference(ids), named(Offer::BET, Offer::STOP)))
     }
 }
 

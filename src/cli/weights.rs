@@ -9,6 +9,7 @@ use queries::{Coupling, Given};
 use schemas::{dictionaries, runs};
 
 use super::demo::DEMO;
+use super::device::{device, is_gpu};
 use super::dictionaries::read;
 use crate::capture::first_tokens;
 use crate::dictionary::{Dictionary, DictionaryError};
@@ -24,14 +25,24 @@ type Pair = (i32, i32, i32, i32);
 pub(super) struct Recorded {
     run: runs::Row,
     dictionaries: Vec<dictionaries::Row>,
+    /// Where the model and the dictionaries are put, and the type of the model's numbers there.
+    device: (Device, Dtype),
 }
 
 impl Recorded {
-    /// Reads what the lake at `root` says.
+    /// Reads what the lake at `root` says. Models are opened on the CPU.
     pub(super) fn read(root: &Path) -> Result<Self, Error> {
         let lake = Lake::open(root)?;
         let run = lake.runs().last().ok_or(queries::QueryError::NoGames)?.clone();
-        Ok(Self { run, dictionaries: lake.dictionaries().to_vec() })
+        let dictionaries = lake.dictionaries().to_vec();
+        Ok(Self { run, dictionaries, device: (Device::flex(), Dtype::F32) })
+    }
+
+    /// Models are opened on the device that `word` names instead, in bf16 where that is a GPU.
+    pub(super) fn on(self, word: &str) -> Result<Self, UsageError> {
+        let device = device(word)?;
+        let dtype = if is_gpu(&device) { Dtype::Bf16 } else { Dtype::F32 };
+        Ok(Self { device: (device, dtype), ..self })
     }
 
     /// The couplings of `pairs`, by dictionaries that are opened at `places`, or where the lake says that they
@@ -91,12 +102,13 @@ impl Recorded {
         Ok(Given::of_importance(&rows)?)
     }
 
-    /// Opens a model on the CPU and compares it with what the lake says.
+    /// Opens a model and compares it with what the lake says.
     ///
     /// # Errors
     /// If it cannot be read, or is not the one that the lake was made by.
     pub(super) fn model(&self, model: &str) -> Result<Opened, Error> {
-        let opened = open(model, &Device::flex(), Dtype::F32)?;
+        let (device, dtype) = &self.device;
+        let opened = open(model, device, *dtype)?;
         if opened.identity.hash != self.run.model_hash {
             let (asked, recorded) = (model.to_owned(), self.run.model.clone());
             return Err(UsageError::OtherModel { asked, recorded }.into());
@@ -121,7 +133,7 @@ impl Recorded {
             return Ok(Vec::new());
         }
         let places = if places.is_empty() { self.places(layers)? } else { places.to_vec() };
-        let opened = read(&self.run.model_hash, &places, &wanted, &Device::flex())?;
+        let opened = read(&self.run.model_hash, &places, &wanted, &self.device.0)?;
         for row in self.dictionaries.iter().filter(|row| layers.contains(&row.layer)) {
             if of_layer(&opened, row.layer)?.provenance.hash != row.hash {
                 let (layer, recorded) = (row.layer, row.source.clone());
