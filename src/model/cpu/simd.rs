@@ -1,8 +1,9 @@
 //! Loops compiled several times: for any CPU of the architecture, and for the wide vectors that most have.
 
-/// Defines a function whose body is compiled three times on `x86_64`, once with AVX2 and FMA and once with AVX-512 too,
-/// and which picks one when it runs. Every sum is added up in the same order, so the numbers are the same with both. In the body `FUSED` says whether the CPU multiplies and adds in one step. What the body
-/// calls must be `#[inline(always)]`, so that it is compiled as often.
+/// Defines a function whose body is compiled three times on `x86_64`, once with AVX2 and FMA and once with AVX-512 too, and
+/// which picks one when it runs. Every sum is added up in the same order, so the numbers of these two are the same. In
+/// the body `FUSED` says whether the CPU multiplies and adds in one step. What the body calls must be
+/// `#[inline(always)]`, so that it is compiled as often.
 macro_rules! vectorized {
     ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$attribute])*
