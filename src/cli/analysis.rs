@@ -4,6 +4,10 @@ use schemas::interventions;
 use sha2::{Digest as _, Sha256};
 
 use super::options::name_of;
+use super::ui;
+use crate::error::{Error, UsageError};
+use crate::intervene::Swap;
+use crate::lake::{Analysis, Lake};
 use crate::model::Identity;
 
 /// What all arms of an analysis share.
@@ -63,4 +67,23 @@ impl Described {
             settings: self.settings.clone(),
         }
     }
+}
+
+/// Adds an analysis to the lake, and says so.
+pub(super) fn add(lake: &mut Lake, described: &Described, analysis: Analysis) -> Result<(), Error> {
+    let written = lake.add_analysis(analysis)?;
+    let root = lake.root().display();
+    ui::note(&format!("analysis {}: {} rows added to {root}", described.id, written.rows));
+    Ok(())
+}
+
+/// Other texts for spans, each as SPAN=TEXT.
+pub(super) fn swaps(words: &[String]) -> Result<Vec<Swap>, UsageError> {
+    let swap = |word: &String| {
+        let value = word.clone();
+        let (span, text) =
+            word.split_once('=').ok_or(UsageError::Value { option: "swap", value, expected: "SPAN=TEXT" })?;
+        Ok(Swap { span: span.to_owned(), text: text.to_owned() })
+    };
+    words.iter().map(swap).collect::<Result<Vec<_>, _>>()
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use queries::{Format, Tables};
 
+use super::analysis::{add, swaps};
 use super::attribute_answer::{Answer, audit_table};
 use super::attribute_rows::rows;
 use super::subject::{self, Subject};
@@ -12,7 +13,7 @@ use super::{Ending, ui};
 use crate::dictionary::Dictionary;
 use crate::error::{Error, UsageError};
 use crate::intervene::attribute::{Ask, Attributed, Effect, Plan, Values, Verdict, Writer, verdicts};
-use crate::intervene::{Base, Metric, Pair, Swap};
+use crate::intervene::{Base, Metric, Pair};
 use crate::model::Freeze;
 
 /// Estimate what every feature, and what no feature explains, would do to the metric; audit the largest exactly
@@ -130,9 +131,7 @@ pub(super) fn run(options: &Options) -> Result<Ending, Error> {
     let store =
         (!options.subject.print_only).then(|| rows(&subject, &found, options.keep, &options.recorded()));
     if let Some((described, analysis)) = store {
-        let written = subject.lake.add_analysis(analysis)?;
-        let root = subject.lake.root().display();
-        ui::note(&format!("analysis {}: {} rows added to {root}", described.id, written.rows));
+        add(&mut subject.lake, &described, analysis)?;
     }
     ui::data(&bytes)?;
     Ok(Ending::Done)
@@ -232,15 +231,6 @@ fn means(lake: &Path, subject: &Subject) -> Result<Vec<(usize, Vec<f32>)>, Error
         Ok((layer, means))
     };
     subject.dictionaries.iter().map(of_layer).collect::<Result<Vec<_>, Error>>()
-}
-
-/// Other texts for spans.
-fn swaps(words: &[String]) -> Result<Vec<Swap>, UsageError> {
-    let swap = |word: &String| {
-        let (span, text) = word.split_once('=').ok_or_else(|| value("swap", word, "SPAN=TEXT"))?;
-        Ok(Swap { span: span.to_owned(), text: text.to_owned() })
-    };
-    words.iter().map(swap).collect::<Result<Vec<_>, _>>()
 }
 
 fn value(option: &'static str, word: &str, expected: &'static str) -> UsageError {

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use queries::{FeatureName, Format};
 
 use super::ablation::{Ablation, drawn, other_steps};
-use super::analysis::Described;
+use super::analysis::{Described, add, swaps};
 use super::patch_rows::{Patched, print, rows};
 use super::patch_units::{By, units};
 use super::recorded_step::recorded_step;
@@ -118,7 +118,7 @@ struct Subject {
 pub(super) fn run(options: &Options) -> Result<Ending, Error> {
     let format: Format = options.format.parse()?;
     let by = By::read(&options.by)?;
-    let swaps = options.swaps()?;
+    let swaps = swaps(&options.swap)?;
     let sites = options.sites()?;
     options.ablate.as_deref().map(Ablation::read).transpose()?;
     let reversed = match options.into.as_str() {
@@ -292,14 +292,6 @@ impl Options {
         self.site.iter().map(|word| word.parse().map_err(|_| value("site", word, known))).collect()
     }
 
-    fn swaps(&self) -> Result<Vec<Swap>, UsageError> {
-        let swap = |word: &String| {
-            let (span, text) = word.split_once('=').ok_or_else(|| value("swap", word, "SPAN=TEXT"))?;
-            Ok(Swap { span: span.to_owned(), text: text.to_owned() })
-        };
-        self.swap.iter().map(swap).collect()
-    }
-
     /// Adds what was found to the lake.
     fn store(
         &self,
@@ -321,14 +313,7 @@ impl Options {
             ablated.map_or_else(|| format!("{}, into {}", self.swap.join(", "), self.into), str::to_owned);
         let (interventions, effects) = rows(&described, patched, (&name, ablated.unwrap_or("replace")));
         let analysis = Analysis { interventions, effects, ..Analysis::default() };
-        let written = lake.add_analysis(analysis)?;
-        ui::note(&format!(
-            "analysis {}: {} rows added to {}",
-            described.id,
-            written.rows,
-            lake.root().display()
-        ));
-        Ok(())
+        add(lake, &described, analysis)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use queries::{FeatureName, Format};
 
-use super::analysis::Described;
+use super::analysis::{Described, add};
 use super::steer_arms::{Arm, Strength, arms};
 use super::steer_rows::{print, rows};
 use super::verify::reference_steps;
@@ -136,13 +136,7 @@ pub(super) fn run(options: &Options) -> Result<Ending, Error> {
     if let Some(mut lake) = lake {
         let described = Described::new("steer", &opened.identity, options.seed, &options.recorded());
         let (interventions, effects) = rows(&described, &outcomes, &options.scope);
-        let written = lake.add_analysis(Analysis { interventions, effects, ..Analysis::default() })?;
-        ui::note(&format!(
-            "analysis {}: {} rows added to {}",
-            described.id,
-            written.rows,
-            lake.root().display()
-        ));
+        add(&mut lake, &described, Analysis { interventions, effects, ..Analysis::default() })?;
     }
     ui::data(&print(&outcomes, format)?)?;
     Ok(Ending::Done)

@@ -5,7 +5,7 @@ use std::time::Instant;
 use queries::Format;
 use schemas::{Values, edges};
 
-use super::analysis::Described;
+use super::analysis::{Described, add};
 use super::attribute_answer::write;
 use super::subject::{self, Subject};
 use super::{Ending, ui};
@@ -62,9 +62,7 @@ pub(super) fn run(options: &Options) -> Result<Ending, Error> {
     drop(base);
     if !options.subject.print_only {
         let (described, analysis) = options.rows(&subject, &graph);
-        let written = subject.lake.add_analysis(analysis)?;
-        let root = subject.lake.root().display();
-        ui::note(&format!("analysis {}: {} rows added to {root}", described.id, written.rows));
+        add(&mut subject.lake, &described, analysis)?;
     }
     ui::data(&bytes)?;
     Ok(Ending::Done)
