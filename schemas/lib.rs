@@ -12,7 +12,8 @@ mod text;
 pub use causal::{CAUSAL, edges, effects, interventions};
 pub use table::{Column, Encoding, Partition, Table, Type, Uneven, Values};
 pub use tables::{
-    ALL, attention, attention_rows, dictionaries, features, games, positions, runs, spans, steps, tokens,
+    ALL, attention, attention_rows, dictionaries, feature_rollup, features, games, positions, prefixes, runs, spans,
+    steps, tokens,
 };
 pub use text::{markdown, message};
 
@@ -22,4 +23,4 @@ pub fn every() -> impl Iterator<Item = &'static Table> {
 }
 
 /// The version of the layout. A reader refuses a lake whose runs carry a higher one.
-pub const FORMAT_VERSION: i32 = 1;
+pub const FORMAT_VERSION: i32 = 2;

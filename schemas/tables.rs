@@ -3,15 +3,17 @@
 use crate::table::{Table, table};
 
 /// Every table, in the order in which a batch of games is committed: `games` last.
-pub const ALL: [&Table; 10] = [
+pub const ALL: [&Table; 12] = [
     &runs::TABLE,
     &dictionaries::TABLE,
     &features::TABLE,
+    &feature_rollup::TABLE,
     &positions::TABLE,
     &attention::TABLE,
     &attention_rows::TABLE,
     &tokens::TABLE,
     &spans::TABLE,
+    &prefixes::TABLE,
     &steps::TABLE,
     &games::TABLE,
 ];
@@ -38,6 +40,8 @@ table! {
         source: String, Dictionary, "`slot-machine`, or the name of the prompts file";
         decide: Option<String>, Dictionary, "how a decision was made: `choice` or `generate`";
         bos: String, Dictionary, "how many beginning-of-sequence tokens a step starts with and who put them there: `none`, `template` or `tokenizer`";
+        positions: String, Dictionary, "positions whose rows the large tables have: `all`, `new` if those that a step shares with an earlier one are stored there (table `prefixes`), or `last` if only the decision position's are";
+        activation_bits: i32, Dictionary, "bits of the mantissa that activations are rounded to; 23 is all of them";
         settings: String, Dictionary, "every setting of the run, as JSON; `packing-difference` is what was measured before it began: the largest change of any kind of number between steps packed into one pass and the same steps alone, as a share";
     }
 }
@@ -136,14 +140,40 @@ table! {
 }
 
 table! {
+    /// One row per run of positions of a step whose rows in the large tables are stored with an earlier step, which begins
+    /// with the same tokens. There are none where a run stores all positions.
+    prefixes partition [] sort [game, step, position_start] {
+        game: i64, Dictionary, "key of the game";
+        step: i32, Dictionary, "step of the game";
+        position_start: i32, Dictionary, "first position of the run";
+        position_end: i32, Dictionary, "position after its last";
+        stored_step: i32, Dictionary, "the step of the same game that has the rows, at the same positions";
+    }
+}
+
+table! {
     /// One row per feature kept at a position of a layer.
-    features partition [game_block: "run of consecutive games", layer: "block"] sort [game, step, position, feature] {
+    features partition [game_block: "run of consecutive games", layer: "block"] sort [game, step, position, rank] {
         game: i64, Dictionary, "key of the game";
         step: i32, Dictionary, "step of the game";
         position: i32, Dictionary, "token of the step";
         feature: i32, Plain, "index into the layer's dictionary";
         activation: f32, ByteStreamSplit, "value after the nonlinearity, in the scale that SAELens and Neuronpedia report; greater than 0";
         rank: i32, Dictionary, "0 for the strongest feature of the position";
+    }
+}
+
+table! {
+    /// One row per feature and game of a layer: where it fired among the positions that statistics count, which leave out
+    /// position 0, special tokens and what follows the decision.
+    feature_rollup partition [game_block: "run of consecutive games", layer: "block"] sort [feature, game] {
+        game: i64, Dictionary, "key of the game";
+        feature: i32, Dictionary, "index into the layer's dictionary";
+        count: i32, Dictionary, "positions of all steps where it is among the kept features";
+        sum: f32, ByteStreamSplit, "sum of its activations there";
+        max: f32, ByteStreamSplit, "the largest of them";
+        step: i32, Dictionary, "the step of the largest; the first if there are several";
+        position: i32, Dictionary, "its position; likewise";
     }
 }
 

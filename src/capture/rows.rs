@@ -30,19 +30,13 @@ impl Features<'_> {
         features: &mut features::Rows,
         positions: &mut positions::Rows,
     ) {
-        let mut active = Vec::with_capacity(self.width);
         for (position, row) in packed.enumerate() {
             let position = position as i32;
             let cells = row * self.width..(row + 1) * self.width;
-            let found = self.index[cells.clone()].iter().zip(&self.value[cells]).zip(0..);
-            active.clear();
-            active.extend(
-                found
-                    .filter(|((_, activation), _)| **activation > 0.0)
-                    .map(|((feature, activation), rank)| (*feature, *activation, rank)),
-            );
-            active.sort_unstable_by_key(|(feature, ..)| *feature);
-            for (feature, activation, rank) in active.drain(..) {
+            let found = self.index[cells.clone()].iter().zip(&self.value[cells]);
+            let active = found.filter(|(_, activation)| **activation > 0.0).zip(0..);
+            for ((feature, activation), rank) in active {
+                let (feature, activation) = (*feature, *activation);
                 features.push(features::Row { game, step, position, feature, activation, rank });
             }
             positions.push(positions::Row {

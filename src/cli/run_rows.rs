@@ -64,6 +64,8 @@ pub(super) fn describe<M: Model>(
             Games::Prompts { .. } => None,
         },
         bos: facts.first.first().map_or("none", |step| step.layout.bos.as_str()).to_owned(),
+        positions: "all".to_owned(),
+        activation_bits: 23,
         settings: plan.options.recorded(None),
     };
     let mut rows: Vec<dictionaries::Row> = facts

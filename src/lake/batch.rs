@@ -7,8 +7,8 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
 use rayon::prelude::*;
 use schemas::{
-    Table, Uneven, Values, attention, attention_rows, dictionaries, features, games, positions, runs, spans,
-    steps, tokens,
+    Table, Uneven, Values, attention, attention_rows, dictionaries, features, games, positions, prefixes, runs,
+    spans, steps, tokens,
 };
 
 use super::layout::Folders;
@@ -29,6 +29,8 @@ pub struct Batch {
     pub tokens: tokens::Rows,
     /// The spans of the steps.
     pub spans: spans::Rows,
+    /// The positions of steps that are stored with earlier steps.
+    pub prefixes: prefixes::Rows,
     /// The features by layer.
     pub features: BTreeMap<i32, features::Rows>,
     /// What the features of a position add up to, by layer.
@@ -126,6 +128,7 @@ impl Batch {
         tables.extend(std::iter::once(first).chain(self.more).flat_map(Captured::into_columns));
         tables.push((&tokens::TABLE, None, self.tokens.try_into_values()));
         tables.push((&spans::TABLE, None, self.spans.try_into_values()));
+        tables.push((&prefixes::TABLE, None, self.prefixes.try_into_values()));
         tables.push((&steps::TABLE, None, self.steps.try_into_values()));
         tables.push((&games::TABLE, None, self.games.try_into_values()));
         let made = tables.into_par_iter().map(|(table, layer, values)| frame(table, layer, values));

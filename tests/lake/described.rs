@@ -27,6 +27,8 @@ pub(crate) fn run() -> runs::Row {
         source: "slot-machine".into(),
         decide: Some("choice".into()),
         bos: "none".into(),
+        positions: "all".into(),
+        activation_bits: 23,
         settings: r#"{"games": 10}"#.into(),
     }
 }
