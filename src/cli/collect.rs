@@ -1,6 +1,6 @@
 //! `saelake collect`: resolve what is asked for, open everything, run, say what happened.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -164,8 +164,7 @@ impl Plan {
 
     /// The lake, if there is one already.
     pub(super) fn lake_so_far(&self) -> Result<Option<Lake>, LakeError> {
-        let is_there = self.lake.exists() && !is_empty_folder(&self.lake);
-        is_there.then(|| Lake::open(&self.lake)).transpose()
+        Lake::open_if_there(&self.lake)
     }
 
     /// Whether passes are gone on from: amounts of a bet are weighed after the prompt.
@@ -282,10 +281,6 @@ fn check_packing(engine: &dyn Engine, first: &[Prepared]) -> Result<f32, Capture
         ));
     }
     Ok(difference)
-}
-
-fn is_empty_folder(path: &Path) -> bool {
-    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 fn games(options: &Options) -> Result<Games, Error> {

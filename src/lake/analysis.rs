@@ -1,15 +1,16 @@
 //! Adding an analysis: what was changed inside the model, and what that did.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use schemas::{edges, effects, interventions};
 
 use super::append::Receipt;
 use super::batch::{Frame, frame};
-use super::layout::{FileName, Folders, STAGING};
-use super::log::{Log, sync_folder};
-use super::{BatchError, Lake, LakeError, file, validate};
+use super::commit::Change;
+use super::layout::{FileName, Folders};
+use super::lock::Held;
+use super::log::Log;
+use super::{BatchError, Lake, LakeError, disk, file, validate};
 
 /// The rows of one analysis.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,43 +40,42 @@ impl Lake {
             frame(&interventions::TABLE, None, analysis.interventions.try_into_values())?,
         ];
         frames.iter().try_for_each(validate::finite)?;
-        let lock = self.open_lock()?;
-        lock.lock().map_err(|error| LakeError::io(&self.root, error))?;
+        let lock = self.begin_writing()?;
+        let written = self.write_analysis(&frames, &name, &lock);
+        self.end_writing(lock, written)
+    }
+
+    fn write_analysis(&mut self, frames: &[Frame], name: &str, lock: &Held) -> Result<Receipt, LakeError> {
         for table in schemas::CAUSAL {
-            self.runtime.block_on(Log::create(&self.root, table))?;
+            if !Log::is_there(&self.store, table)? {
+                Log::create(&self.store, table)?;
+            }
         }
-        self.causal = self.runtime.block_on(Log::open_causal(&self.root))?;
-        for log in &self.causal {
-            self.runtime.block_on(log.checkpoint_if_due())?;
-        }
+        self.refresh_causal()?;
         let mut receipt = Receipt::default();
         for frame in frames.iter().filter(|frame| frame.rows.num_rows() > 0) {
-            receipt.bytes += self.put_analysis(frame, &name)?;
+            lock.check()?;
+            receipt.bytes += self.put_analysis(frame, name)?;
             receipt.rows += frame.rows.num_rows() as u64;
         }
-        drop(lock);
         Ok(receipt)
     }
 
     /// Writes the rows of one table and commits them; the bytes of the file.
     fn put_analysis(&mut self, frame: &Frame, name: &str) -> Result<u64, LakeError> {
         let file_name = FileName { run: name.to_owned(), games: None }.to_string();
-        let folder = self.root.join(frame.table.name);
-        let place = folder.join(&file_name);
-        let staged = self.root.join(STAGING).join(format!("{}-{file_name}", frame.table.name));
-        file::write(frame.table, std::slice::from_ref(&frame.rows), &staged)?;
-        fs::rename(&staged, &place).map_err(|error| LakeError::io(&place, error))?;
-        sync_folder(&folder)?;
-        let (written, found) =
-            (frame.rows.num_rows(), file::footer(&place)?.file_metadata().num_rows() as usize);
-        if written != found {
-            return Err(LakeError::RowsLost { path: place, written, found });
+        let staged = self.store.staging()?.join(format!("{}-{file_name}", frame.table.name));
+        let written = file::write(frame.table, std::slice::from_ref(&frame.rows), &staged)?;
+        if self.store.objects().is_none() {
+            disk::sync(&staged)?;
         }
         let log = self.causal.iter_mut().find(|log| log.table.name == frame.table.name);
-        let missing = || LakeError::MissingTable { path: self.root.clone(), table: frame.table.name };
-        let log = log.ok_or_else(missing)?;
-        self.runtime.block_on(log.add(&[(file_name, Folders::default())]))?;
-        Ok(fs::metadata(&place).map_err(|error| LakeError::io(&place, error))?.len())
+        let path = self.store.root().to_owned();
+        let log = log.ok_or(LakeError::MissingTable { path, table: frame.table.name })?;
+        self.store.put(&log.path(&file_name), &staged)?;
+        let new = written.at(frame.table, file_name, Folders::default());
+        log.commit(Change { add: vec![new], ..Change::default() })?;
+        Ok(written.bytes)
     }
 
     /// Effects on steps and edges must be of games of the lake; a game that was played anew need not be.

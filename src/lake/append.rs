@@ -1,18 +1,20 @@
 //! Appending a batch of games: check, stage, move, commit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
 use std::path::PathBuf;
+use std::thread;
 
 use arrow::array::RecordBatch;
 use rayon::prelude::*;
-use schemas::{Table, dictionaries};
+use schemas::Table;
 
+use super::at_once::at_once;
 use super::batch::{Batch, Frame};
-use super::contents::Contents;
-use super::layout::{FileName, Folders, GAMES_PER_BLOCK, LOCK, STAGING};
-use super::log::sync_folder;
-use super::{BatchError, Lake, LakeError, file, validate};
+use super::commit::{Change, NewFile, Prepared};
+use super::layout::{FileName, Folders, GAMES_PER_BLOCK};
+use super::lock::Held;
+use super::log::Log;
+use super::{BatchError, Lake, LakeError, disk, file, validate};
 
 /// What a batch added to the lake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +30,8 @@ pub struct Receipt {
 /// How far an append has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Every file is written in the staging folder.
+    /// Every file is written in the staging folder, read back and found to be what was given, and on the disk; so are the
+    /// entries of the logs.
     Staged,
     /// A file of this table is in its place, and does not count yet.
     Moved(&'static str),
@@ -43,23 +46,34 @@ struct Part {
     /// Relative to the table's folder.
     path: String,
     staged: PathBuf,
-    rows: usize,
+}
+
+/// Whom an append tells how far it is. Where nobody listens, it does several things at a time.
+struct Watch<'a>(Option<&'a mut dyn FnMut(Stage)>);
+
+impl Watch<'_> {
+    fn at(&mut self, stage: Stage) {
+        if let Some(watch) = &mut self.0 {
+            watch(stage);
+        }
+    }
 }
 
 impl Lake {
     /// Appends whole games. When it returns, they are on disk and in every table.
     ///
-    /// Waits while another process appends to the same lake.
+    /// Waits while another process appends to the same lake. A batch that is in the lake already, because an attempt to
+    /// append it failed after its last commit, adds nothing.
     ///
     /// # Errors
-    /// If the batch is not in order, if one of its games is in the lake, if its run does not suit the
-    /// lake, or if something cannot be written. Then the lake has the games it had before; only if the
-    /// disk fails at the last sync, after `games` is committed, it has the new ones too.
+    /// If the batch is not in order, if one of its games is in the lake by another batch, if its run does not suit the
+    /// lake, if the writers' lock is lost, or if something cannot be written. Then the lake has the games it had before;
+    /// only if the disk fails at the last sync, after `games` is committed, it has the new ones too.
     pub fn append(&mut self, batch: Batch) -> Result<Receipt, LakeError> {
-        self.append_watched(batch, &mut |_| ())
+        self.append_to(batch, Watch(None))
     }
 
-    /// Appends whole games and says how far it is.
+    /// Appends whole games and says how far it is, one thing after the other.
     ///
     /// # Errors
     /// As [`Lake::append`].
@@ -68,58 +82,55 @@ impl Lake {
         batch: Batch,
         watch: &mut dyn FnMut(Stage),
     ) -> Result<Receipt, LakeError> {
-        let lock = self.open_lock()?;
-        lock.lock().map_err(|error| LakeError::io(&self.root, error))?;
-        self.refresh()?;
-        self.repair()?;
-        for log in &self.logs {
-            self.runtime.block_on(log.checkpoint_if_due())?;
-        }
-        let written = self.write(batch, watch);
-        if written.is_err() {
-            // The first error is what matters. If clearing away fails as well, the next append does it.
-            let _ = self.refresh().and_then(|()| self.repair());
-        }
-        drop(lock);
-        written
+        self.append_to(batch, Watch(Some(watch)))
     }
 
-    /// The file whose lock keeps other writers off, until it is closed or its process dies.
-    pub(super) fn open_lock(&self) -> Result<File, LakeError> {
-        let folder = self.root.join(STAGING);
-        fs::create_dir_all(&folder).map_err(|error| LakeError::io(&folder, error))?;
-        let path = folder.join(LOCK);
-        File::create(&path).map_err(|error| LakeError::io(&path, error))
+    fn append_to(&mut self, batch: Batch, watch: Watch<'_>) -> Result<Receipt, LakeError> {
+        let lock = self.begin_writing()?;
+        let written = self.write(batch, &lock, watch);
+        self.end_writing(lock, written)
     }
 
-    fn write(&mut self, batch: Batch, watch: &mut dyn FnMut(Stage)) -> Result<Receipt, LakeError> {
-        if batch.games.is_empty() {
+    fn write(&mut self, mut batch: Batch, lock: &Held, mut watch: Watch<'_>) -> Result<Receipt, LakeError> {
+        if batch.games.is_empty() || self.is_committed(&batch)? {
             return Ok(Receipt::default());
         }
-        let mut batch = batch;
         let run = self.admit(&mut batch)?;
+        let transaction = transaction(&run, &batch.games.game);
         let blocks = self.assign_blocks(&mut batch);
-        let contents = self.contents_with(&batch);
-        let games = batch.games.len();
+        let games: Vec<(i64, String)> =
+            batch.games.game.iter().copied().zip(batch.games.run.iter().cloned()).collect();
+        let (own_run, own_dictionaries) = (batch.run.clone(), batch.dictionaries.clone());
         let frames = batch.into_frames()?;
         validate::validate(&frames)?;
         // Until the end, what is on disk is ahead of what `self` says.
         self.is_current = false;
-        let parts = self.stage(frames, &run, &blocks)?;
-        watch(Stage::Staged);
-        let bytes = self.put_in_place(&parts, watch)?;
-        for log in &mut self.logs {
-            let of_table = parts.iter().filter(|part| part.table.name == log.table.name);
-            let files: Vec<(String, Folders)> =
-                of_table.map(|part| (part.path.clone(), part.folders)).collect();
-            if !files.is_empty() {
-                self.runtime.block_on(log.add(&files))?;
-                watch(Stage::Committed(log.table.name));
-            }
+        let (parts, entries) = self.stage(frames, &run, &blocks, &transaction)?;
+        watch.at(Stage::Staged);
+        lock.check()?;
+        self.put_in_place(&parts, &mut watch)?;
+        self.publish(entries, lock, &mut watch)?;
+        let mut receipt = Receipt { games: games.len(), ..Receipt::default() };
+        for (part, NewFile { file, .. }) in &parts {
+            self.contents.remember(part.table, file);
+            receipt.rows += file.rows;
+            receipt.bytes += file.bytes;
         }
-        self.contents = contents;
+        self.contents.add(games, own_run.into_iter().collect(), own_dictionaries);
         self.is_current = true;
-        Ok(Receipt { games, rows: parts.iter().map(|part| part.rows as u64).sum(), bytes })
+        Ok(receipt)
+    }
+
+    /// Whether this very batch was committed before: its games are there, of its run, and so is its transaction.
+    fn is_committed(&mut self, batch: &Batch) -> Result<bool, LakeError> {
+        let games = &batch.games;
+        let is_there = |(game, run): (&i64, &String)| self.contents.games.get(game) == Some(run);
+        if !games.game.iter().zip(&games.run).all(is_there) {
+            return Ok(false);
+        }
+        let transaction = transaction(&one_run(batch)?, &games.game);
+        let log = self.logs.iter_mut().find(|log| log.table.name == schemas::games::TABLE.name);
+        Ok(log.map(|log| log.transaction(&transaction)).transpose()?.flatten().is_some())
     }
 
     /// Checks the batch's games and run against the lake, and drops what the lake has already of the run.
@@ -157,23 +168,48 @@ impl Lake {
         batch.games.game.iter().copied().zip(batch.games.game_block.iter().copied()).collect()
     }
 
-    /// What the lake will hold after the batch.
-    fn contents_with(&self, batch: &Batch) -> Contents {
-        let mut games = self.contents.games.clone();
-        games.extend(batch.games.game.iter().copied().zip(batch.games.run.iter().cloned()));
-        let runs = self.runs().iter().chain(&batch.run).cloned().collect();
-        let dictionaries: Vec<dictionaries::Row> =
-            self.dictionaries().iter().chain(&batch.dictionaries).cloned().collect();
-        Contents::of(games, runs, dictionaries)
-    }
-
-    /// Writes every file into the staging folder, several at a time.
+    /// Writes every file into the staging folder and reads it back, several at a time, and prepares the commits: one of
+    /// every table, or none if it gets no rows.
+    #[expect(
+        clippy::type_complexity,
+        reason = "the files with what their logs say of them, and those logs' entries"
+    )]
     fn stage(
         &self,
         frames: Vec<Frame>,
         run: &str,
         blocks: &BTreeMap<i64, i32>,
-    ) -> Result<Vec<Part>, LakeError> {
+        transaction: &str,
+    ) -> Result<(Vec<(Part, NewFile)>, Vec<Option<Prepared>>), LakeError> {
+        let files = self.files_of(frames, run, blocks)?;
+        let is_local = self.store.objects().is_none();
+        thread::scope(|scope| {
+            // The rows go where they were written: to give back gigabytes takes a while too.
+            let write = |(part, rows): (Part, Vec<RecordBatch>)| {
+                let written = file::write(part.table, &rows, &part.staged)?;
+                let staged = part.staged.clone();
+                let synced = is_local.then(|| scope.spawn(move || disk::sync(&staged)));
+                let new = written.at(part.table, part.path.clone(), part.folders);
+                Ok(((part, new), synced))
+            };
+            let written: Vec<_> = files.into_par_iter().map(write).collect::<Result<_, LakeError>>()?;
+            let (parts, syncs): (Vec<_>, Vec<_>) = written.into_iter().unzip();
+            let entries = at_once(self.logs.iter().collect(), |log| entry(log, &parts, transaction))?;
+            for sync in syncs.into_iter().flatten() {
+                sync.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            }
+            Ok((parts, entries))
+        })
+    }
+
+    /// The rows of every file.
+    fn files_of(
+        &self,
+        frames: Vec<Frame>,
+        run: &str,
+        blocks: &BTreeMap<i64, i32>,
+    ) -> Result<Vec<(Part, Vec<RecordBatch>)>, LakeError> {
+        let staging = self.store.staging()?;
         let mut files: Vec<(Part, Vec<RecordBatch>)> = Vec::new();
         for frame in frames {
             let name = frame.table.name;
@@ -181,65 +217,91 @@ impl Lake {
                 frame.split(blocks).map_err(|error| LakeError::parquet(name.as_ref(), error.into()))?;
             for frame in split {
                 let same = |part: &Part| part.table.name == name && part.folders == frame.folders;
-                match files.iter_mut().find(|(part, _)| same(part)) {
-                    Some((part, rows)) => {
-                        part.rows += frame.rows.num_rows();
-                        rows.push(frame.rows);
-                    }
-                    None => files.push((self.part(&frame, run, blocks), vec![frame.rows])),
+                if let Some((_, rows)) = files.iter_mut().find(|(part, _)| same(part)) {
+                    rows.push(frame.rows);
+                } else {
+                    let mut part = part(&frame, run, blocks);
+                    part.staged = staging.join(&part.staged);
+                    files.push((part, vec![frame.rows]));
                 }
             }
         }
-        // The rows go where they were written: to give back gigabytes takes a while too.
-        let write = |(part, rows): (Part, Vec<RecordBatch>)| {
-            file::write(part.table, &rows, &part.staged)?;
-            Ok(part)
+        Ok(files)
+    }
+
+    /// Puts the files into the tables' folders.
+    fn put_in_place(&self, parts: &[(Part, NewFile)], watch: &mut Watch<'_>) -> Result<(), LakeError> {
+        let put = |(part, _): &(Part, NewFile)| {
+            self.store.put_unsettled(&format!("{}/{}", part.table.name, part.path), &part.staged)
         };
-        files.into_par_iter().map(write).collect()
-    }
-
-    /// Where a frame goes. The games in its name are those of the batch in its block, with or without rows
-    /// in this table, so that a batch has the same name everywhere.
-    fn part(&self, frame: &Frame, run: &str, blocks: &BTreeMap<i64, i32>) -> Part {
-        let block = frame.folders.game_block;
-        let in_block = blocks.iter().filter(|(_, of_game)| block.is_none_or(|block| **of_game == block));
-        let mut keys = in_block.map(|(game, _)| *game);
-        let first = keys.next();
-        let last = keys.next_back().or(first);
-        let name = FileName { run: run.to_owned(), games: frame.games().and(first.zip(last)) }.to_string();
-        let path = frame.folders.path().join(&name).to_string_lossy().into_owned();
-        let staged = format!("{}-{}", frame.table.name, path.replace('/', "-"));
-        Part {
-            table: frame.table,
-            folders: frame.folders,
-            path,
-            staged: self.root.join(STAGING).join(staged),
-            rows: frame.rows.num_rows(),
+        let mut folders = BTreeSet::new();
+        if watch.0.is_none() && self.store.objects().is_some() {
+            at_once(parts.iter().collect(), put)?;
+            return Ok(());
         }
-    }
-
-    /// Moves the files into the tables' folders and reads their footers; the bytes of all.
-    fn put_in_place(&self, parts: &[Part], watch: &mut dyn FnMut(Stage)) -> Result<u64, LakeError> {
-        let mut bytes = 0;
-        let mut folders = BTreeSet::from([self.root.join(STAGING)]);
         for part in parts {
-            let table = self.root.join(part.table.name);
-            let place = table.join(&part.path);
-            let folder = table.join(part.folders.path());
-            fs::create_dir_all(&folder).map_err(|error| LakeError::io(&folder, error))?;
-            fs::rename(&part.staged, &place).map_err(|error| LakeError::io(&place, error))?;
-            let found = file::footer(&place)?.file_metadata().num_rows() as usize;
-            if found != part.rows {
-                return Err(LakeError::RowsLost { path: place, written: part.rows, found });
-            }
-            bytes += fs::metadata(&place).map_err(|error| LakeError::io(&place, error))?.len();
-            folders
-                .extend(folder.ancestors().take_while(|above| above.starts_with(&table)).map(PathBuf::from));
-            watch(Stage::Moved(part.table.name));
+            folders.extend(put(part)?);
+            watch.at(Stage::Moved(part.0.table.name));
         }
-        folders.iter().try_for_each(|folder| sync_folder(folder))?;
-        Ok(bytes)
+        if !folders.is_empty() {
+            folders.insert(self.store.staging()?);
+        }
+        at_once(folders.iter().collect(), |folder| disk::sync(folder)).map(drop)
     }
+
+    /// Commits to every table, `games` last.
+    fn publish(
+        &mut self,
+        entries: Vec<Option<Prepared>>,
+        lock: &Held,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), LakeError> {
+        let mut commits: Vec<(&mut Log, Prepared)> =
+            self.logs.iter_mut().zip(entries).filter_map(|(log, entry)| Some((log, entry?))).collect();
+        let publish = |(log, entry): (&mut Log, Prepared)| {
+            lock.check()?;
+            log.publish(entry).map(|()| log.table.name)
+        };
+        let games = commits.pop();
+        if watch.0.is_none() {
+            at_once(std::mem::take(&mut commits), publish)?;
+        }
+        for commit in commits.into_iter().chain(games) {
+            watch.at(Stage::Committed(publish(commit)?));
+        }
+        Ok(())
+    }
+}
+
+/// The commit of a table's new files.
+fn entry(log: &Log, parts: &[(Part, NewFile)], transaction: &str) -> Result<Option<Prepared>, LakeError> {
+    let of_table = parts.iter().filter(|(part, _)| part.table.name == log.table.name);
+    let add: Vec<NewFile> = of_table.map(|(_, new)| new.clone()).collect();
+    if add.is_empty() {
+        return Ok(None);
+    }
+    let transaction = Some((transaction.to_owned(), 1));
+    log.prepare(Change { add, transaction, ..Change::default() }).map(Some)
+}
+
+/// What tells a batch from every other one.
+fn transaction(run: &str, games: &[i64]) -> String {
+    let bound = |game: Option<&i64>| game.copied().unwrap_or_default();
+    format!("{run}-{:016x}-{:016x}", bound(games.iter().min()), bound(games.iter().max()))
+}
+
+/// Where a frame goes; the staging folder is not in its path yet. The games in its name are those of the batch in its
+/// block, with or without rows in this table, so that a batch has the same name everywhere.
+fn part(frame: &Frame, run: &str, blocks: &BTreeMap<i64, i32>) -> Part {
+    let block = frame.folders.game_block;
+    let in_block = blocks.iter().filter(|(_, of_game)| block.is_none_or(|block| **of_game == block));
+    let mut keys = in_block.map(|(game, _)| *game);
+    let first = keys.next();
+    let last = keys.next_back().or(first);
+    let name = FileName { run: run.to_owned(), games: frame.games().and(first.zip(last)) }.to_string();
+    let path = frame.folders.path().join(&name).to_string_lossy().into_owned();
+    let staged = format!("{}-{}", frame.table.name, path.replace('/', "-")).into();
+    Part { table: frame.table, folders: frame.folders, path, staged }
 }
 
 /// The run that everything in the batch belongs to.

@@ -7,8 +7,8 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
 use rayon::prelude::*;
 use schemas::{
-    Table, Uneven, Values, attention, attention_rows, dictionaries, features, games, positions, prefixes, runs,
-    spans, steps, tokens,
+    Table, Uneven, Values, attention, attention_rows, dictionaries, features, games, positions, prefixes,
+    runs, spans, steps, tokens,
 };
 
 use super::layout::Folders;

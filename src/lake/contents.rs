@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::{Table, Values, dictionaries, games, runs};
 
 use super::log::Log;
-use super::{LakeError, file, statistics};
+use super::{DataFile, LakeError, file, statistics};
 
 /// The games of a lake and what they come from.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Contents {
     /// The run of every game.
     pub(crate) games: BTreeMap<i64, String>,
@@ -16,69 +16,105 @@ pub(crate) struct Contents {
     pub(crate) runs: Vec<runs::Row>,
     /// The dictionaries of those runs, by layer.
     pub(crate) dictionaries: Vec<dictionaries::Row>,
+    /// The runs and dictionaries that have no games, or none yet.
+    waiting: (Vec<runs::Row>, Vec<dictionaries::Row>),
+    /// The files that all this was read from, with their tables.
+    read: BTreeSet<(&'static str, DataFile)>,
 }
 
 impl Contents {
+    /// Reads the tables.
     pub(crate) fn read(logs: &[Log]) -> Result<Self, LakeError> {
-        refuse_later_format(logs)?;
-        let games = rows(logs, &games::TABLE, games::Rows::from_values, games::Rows::append)?;
-        let runs = rows(logs, &runs::TABLE, runs::Rows::from_values, runs::Rows::append)?;
-        let dictionaries =
-            rows(logs, &dictionaries::TABLE, dictionaries::Rows::from_values, dictionaries::Rows::append)?;
-        let games = games.game.into_iter().zip(games.run).collect();
-        Ok(Self::of(games, runs.into_rows(), dictionaries.into_rows()))
+        let mut contents = Self::default();
+        contents.read_more(logs)?;
+        Ok(contents)
     }
 
-    /// Leaves out the runs without games: a crash left them.
-    pub(crate) fn of(
-        games: BTreeMap<i64, String>,
-        mut runs: Vec<runs::Row>,
-        mut dictionaries: Vec<dictionaries::Row>,
-    ) -> Self {
-        {
-            let of_games: BTreeSet<&str> = games.values().map(String::as_str).collect();
-            runs.retain(|run| of_games.contains(run.run.as_str()));
-            dictionaries.retain(|dictionary| of_games.contains(dictionary.run.as_str()));
+    /// Reads the files that were not read yet. None that was read may have been taken out since.
+    pub(crate) fn read_more(&mut self, logs: &[Log]) -> Result<(), LakeError> {
+        self.refuse_later_format(logs)?;
+        let games = self.rows(logs, &games::TABLE, games::Rows::from_values, games::Rows::append)?;
+        let runs = self.rows(logs, &runs::TABLE, runs::Rows::from_values, runs::Rows::append)?;
+        let dictionaries = self.rows(
+            logs,
+            &dictionaries::TABLE,
+            dictionaries::Rows::from_values,
+            dictionaries::Rows::append,
+        )?;
+        self.add(games.game.into_iter().zip(games.run), runs.into_rows(), dictionaries.into_rows());
+        Ok(())
+    }
+
+    /// Adds what a batch holds. Runs without games wait: a crash left them, or their first games are on their way.
+    pub(crate) fn add(
+        &mut self,
+        games: impl IntoIterator<Item = (i64, String)>,
+        runs: Vec<runs::Row>,
+        dictionaries: Vec<dictionaries::Row>,
+    ) {
+        self.games.extend(games);
+        self.waiting.0.extend(runs);
+        self.waiting.1.extend(dictionaries);
+        if self.waiting.0.is_empty() && self.waiting.1.is_empty() {
+            return;
         }
-        runs.sort_by(|a, b| (&a.started_at, &a.run).cmp(&(&b.started_at, &b.run)));
-        dictionaries.sort_by(|a, b| (a.layer, &a.run).cmp(&(b.layer, &b.run)));
-        Self { games, runs, dictionaries }
+        let of_games: BTreeSet<&str> = self.games.values().map(String::as_str).collect();
+        self.runs.extend(self.waiting.0.extract_if(.., |run| of_games.contains(run.run.as_str())));
+        let has_games = |row: &mut dictionaries::Row| of_games.contains(row.run.as_str());
+        self.dictionaries.extend(self.waiting.1.extract_if(.., has_games));
+        self.runs.sort_by(|a, b| (&a.started_at, &a.run).cmp(&(&b.started_at, &b.run)));
+        self.dictionaries.sort_by(|a, b| (a.layer, &a.run).cmp(&(b.layer, &b.run)));
     }
 
     /// Whether the run has games.
     pub(crate) fn has_run(&self, run: &str) -> bool {
         self.runs.iter().any(|row| row.run == run)
     }
-}
 
-/// The version is looked at before anything else: what a later layout means is not known.
-fn refuse_later_format(logs: &[Log]) -> Result<(), LakeError> {
-    for log in logs.iter().filter(|log| log.table.name == runs::TABLE.name) {
-        for file in log.files()? {
-            let footer = file::footer(&log.folder.join(&file.path))?;
-            let found = statistics::greatest(&footer, "format_version").unwrap_or(0);
-            if found > schemas::FORMAT_VERSION {
-                return Err(LakeError::FormatTooNew { found, supported: schemas::FORMAT_VERSION });
+    /// The version is looked at before anything else: what a later layout means is not known.
+    fn refuse_later_format(&self, logs: &[Log]) -> Result<(), LakeError> {
+        for log in logs.iter().filter(|log| log.table.name == runs::TABLE.name) {
+            for file in self.unread(log) {
+                let footer = file::footer(&log.store, &log.path(&file.path))?;
+                let found = statistics::greatest(&footer, "format_version").unwrap_or(0);
+                if found > schemas::FORMAT_VERSION {
+                    return Err(LakeError::FormatTooNew { found, supported: schemas::FORMAT_VERSION });
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Every row of a table, file by file.
-fn rows<R: Default>(
-    logs: &[Log],
-    table: &'static Table,
-    from_values: fn(Vec<Values>) -> Option<R>,
-    append: fn(&mut R, R),
-) -> Result<R, LakeError> {
-    let mut all = R::default();
-    for log in logs.iter().filter(|log| log.table.name == table.name) {
-        for file in log.files()? {
-            // The file's reader has checked the types already.
-            let values = file::read(table, &log.folder.join(&file.path))?;
-            append(&mut all, from_values(values).unwrap_or_default());
+    /// The files of a table that were not read yet.
+    fn unread<'a>(&self, log: &'a Log) -> Vec<&'a DataFile> {
+        let is_new = |file: &&DataFile| !self.read.contains(&(log.table.name, (*file).clone()));
+        log.files.values().filter(is_new).collect()
+    }
+
+    /// Every new row of a table, file by file.
+    fn rows<R: Default>(
+        &mut self,
+        logs: &[Log],
+        table: &'static Table,
+        from_values: fn(Vec<Values>) -> Option<R>,
+        append: fn(&mut R, R),
+    ) -> Result<R, LakeError> {
+        let mut all = R::default();
+        for log in logs.iter().filter(|log| log.table.name == table.name) {
+            for file in self.unread(log) {
+                // The file's reader has checked the types already.
+                let values = file::read(table, &log.store, &log.path(&file.path))?;
+                append(&mut all, from_values(values).unwrap_or_default());
+                self.read.insert((table.name, file.clone()));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Remembers the files of a batch, whose rows were added.
+    pub(crate) fn remember(&mut self, table: &'static Table, file: &DataFile) {
+        if [games::TABLE.name, runs::TABLE.name, dictionaries::TABLE.name].contains(&table.name) {
+            self.read.insert((table.name, file.clone()));
         }
     }
-    Ok(all)
 }

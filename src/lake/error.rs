@@ -8,6 +8,9 @@ use deltalake::DeltaTableError;
 use parquet::errors::ParquetError;
 use schemas::Uneven;
 
+use super::bucket;
+use super::store::is_url;
+
 /// What can go wrong with a lake.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
@@ -130,6 +133,72 @@ pub enum LakeError {
         /// What the Parquet library said.
         source: ParquetError,
     },
+    /// The entry of a commit was cut off.
+    #[error("the log entry {} holds no commit: it was cut off when the machine stopped", .path.display())]
+    TornEntry {
+        /// The entry.
+        path: PathBuf,
+    },
+    /// A URL that is no place of a lake. It is not repeated: it may hold a secret.
+    #[error("a URL of a lake is {scheme}://BUCKET/PATH, and this one {what}")]
+    BadUrl {
+        /// Its scheme.
+        scheme: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A store that this program was built without.
+    #[error("this program was built without the feature `{feature}` that {scheme}:// needs")]
+    NotBuilt {
+        /// The scheme of its URLs.
+        scheme: String,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// The environment does not say who asks.
+    #[error("no credentials for {bucket} are in the environment")]
+    NoCredentials {
+        /// The bucket.
+        bucket: String,
+    },
+    /// A lake in an object store is asked for what needs a folder.
+    #[error("{} is in an object store, and this reads local folders", .path.display())]
+    NotLocal {
+        /// The lake.
+        path: PathBuf,
+    },
+    /// An object store failed.
+    #[error("{} cannot be read or written: {said}", .path.display())]
+    Store {
+        /// Where.
+        path: PathBuf,
+        /// What it said, without secrets.
+        said: String,
+    },
+    /// An object store does not let us.
+    #[error("no permission for {}: {said}", .path.display())]
+    Refused {
+        /// What was asked for.
+        path: PathBuf,
+        /// What it said, without secrets.
+        said: String,
+    },
+    /// Somebody has committed to a table while this writer had the lock.
+    #[error("another writer committed version {version} of table `{table}` of {}, which this one was about to", .path.display())]
+    Overtaken {
+        /// The lake.
+        path: PathBuf,
+        /// The table.
+        table: &'static str,
+        /// The version.
+        version: u64,
+    },
+    /// The lease of the writers' lock was over before the writer was done.
+    #[error("the writers' lock of {} was lost: this writer stood still for longer than a lease", .path.display())]
+    LockLost {
+        /// The lake.
+        path: PathBuf,
+    },
     /// The disk has no room for what a run will write.
     #[error("{} will grow by about {:.1} GB, and its disk has {:.1} GB free", root.display(), *needed as f64 / 1e9, *free as f64 / 1e9)]
     NoRoom {
@@ -149,6 +218,24 @@ pub enum LakeError {
         written: usize,
         /// Rows in its footer.
         found: usize,
+    },
+    /// A file does not hold the values that were written to it.
+    #[error("{} holds other values in {column} than were written", .path.display())]
+    ValuesLost {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+    },
+    /// An object is not as large as what was sent.
+    #[error("{} holds {found} bytes after {sent} were sent", .path.display())]
+    BytesLost {
+        /// The object.
+        path: PathBuf,
+        /// Bytes sent.
+        sent: u64,
+        /// Bytes found.
+        found: u64,
     },
 }
 
@@ -291,8 +378,25 @@ impl LakeError {
             }
             Self::Full { .. } => "make room and run the same command again; what is committed is kept",
             Self::Denied { .. } => "check who owns the folder, and that it is not mounted read-only",
-            Self::Batch(_) | Self::RowsLost { .. } => "this is a mistake in saelake; nothing was committed",
-            Self::Io { .. } | Self::Parquet { .. } => return None,
+            Self::TornEntry { .. } => "delete it, if it is the last one, and open the lake again",
+            Self::BadUrl { .. } | Self::NoCredentials { .. } => {
+                "credentials come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL"
+            }
+            Self::NotBuilt { feature, .. } => {
+                return Some(format!("build it with `cargo build --release --features {feature}`"));
+            }
+            Self::NotLocal { .. } => {
+                "copy the lake to a folder, or run the SQL in queries/ with DuckDB or Spark"
+            }
+            Self::Refused { .. } => "check the credentials in the environment, and what they allow",
+            Self::Overtaken { .. } | Self::LockLost { .. } => {
+                "run the same command again; it goes on with what is missing"
+            }
+            Self::Batch(_) => "this is a mistake in saelake; nothing was committed",
+            Self::RowsLost { .. } | Self::ValuesLost { .. } | Self::BytesLost { .. } => {
+                "nothing was committed; if it happens again, check the disk and the memory of this machine"
+            }
+            Self::Io { .. } | Self::Parquet { .. } | Self::Store { .. } => return None,
         };
         Some(hint.to_owned())
     }
@@ -304,6 +408,10 @@ impl LakeError {
             | Self::NotAFolder { .. }
             | Self::NotALake { .. }
             | Self::NotUtf8 { .. }
+            | Self::BadUrl { .. }
+            | Self::NotBuilt { .. }
+            | Self::NoCredentials { .. }
+            | Self::NotLocal { .. }
             | Self::Conflict { .. }
             | Self::GameExists { .. }
             | Self::Batch(_) => 2,
@@ -322,12 +430,33 @@ impl LakeError {
         }
     }
 
-    /// A failure of the Delta log of the table in `path`: the file system's if one is at the bottom of it.
-    pub(crate) fn log(path: &Path, source: DeltaTableError) -> Self {
-        match system_error(&source) {
-            Some(system) => Self::io(path, system),
-            None => Self::Log { path: path.to_owned(), source: Box::new(source) },
+    /// A failure of an object store at `path`, by its kind.
+    pub(crate) fn store(path: &Path, source: &object_store::Error) -> Self {
+        use object_store::Error::{PermissionDenied, Unauthenticated};
+        let (path, said) = (path.to_owned(), bucket::said(source));
+        match source {
+            PermissionDenied { .. } | Unauthenticated { .. } => Self::Refused { path, said },
+            _ => Self::Store { path, said },
         }
+    }
+
+    /// A failure of the Delta log of the table in `path`: the file system's if one is at the bottom of it. What an object
+    /// store says is not repeated in full: it may hold a secret.
+    pub(crate) fn log(path: &Path, source: DeltaTableError) -> Self {
+        if let Some(system) = system_error(&source) {
+            return Self::io(path, system);
+        }
+        if !is_url(path) {
+            return Self::Log { path: path.to_owned(), source: Box::new(source) };
+        }
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&source);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<object_store::Error>() {
+                return Self::store(path, error);
+            }
+            cause = error.source();
+        }
+        Self::Store { path: path.to_owned(), said: bucket::said(&source) }
     }
 
     /// A failure of the Parquet file at `path`: the file system's if one is at the bottom of it.

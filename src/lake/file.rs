@@ -1,24 +1,32 @@
 //! Parquet files: how they are written and read, and what their footers say.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowWriter, ArrowWriterOptions, compute_leaves,
 };
 use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, ParquetMetaData, SortingColumn};
+use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::reader::FileReader;
-use parquet::file::serialized_reader::SerializedFileReader;
+use parquet::file::reader::ChunkReader;
 use rayon::prelude::*;
 use schemas::{Encoding, Table, Values};
+use sha2::{Digest as _, Sha256};
 
-use super::{LakeError, columns};
+use super::commit::NewFile;
+use super::layout::Folders;
+use super::log::DataFile;
+use super::store::Store;
+use super::{LakeError, columns, objects, statistics};
 
 /// Rows of a row group: DuckDB's own number, so that its threads share a file evenly.
 pub const ROWS_PER_GROUP: usize = 122_880;
@@ -30,16 +38,116 @@ pub const ROWS_PER_PAGE: usize = 8_192;
 /// Level 9 would save 1 % of the bytes and take 2.6 times as long.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Writes sorted rows to a new file and waits until the disk has them.
-pub(crate) fn write(table: &Table, rows: &[RecordBatch], path: &Path) -> Result<(), LakeError> {
+/// Bytes at the end of a file that hold its footer, but for very large ones.
+const FOOTER_BYTES: u64 = 1 << 16;
+
+/// A file that was written.
+pub(crate) struct Written {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    /// The SHA-256 of its bytes, as hexadecimal digits.
+    pub(crate) sha256: String,
+    pub(crate) footer: ParquetMetaData,
+}
+
+impl Written {
+    /// What a log says of the file once it is at `path` of its table.
+    pub(crate) fn at(&self, table: &Table, path: String, folders: Folders) -> NewFile {
+        let (rows, bytes, sha256) = (self.rows, self.bytes, Some(self.sha256.clone()));
+        NewFile {
+            file: DataFile { path, folders, rows, bytes, sha256 },
+            stats: statistics::of_footer(table, &self.footer),
+        }
+    }
+}
+
+/// Writes sorted rows to a new file, reads it back and compares every value. The disk need not have it yet.
+pub(crate) fn write(table: &Table, rows: &[RecordBatch], path: &Path) -> Result<Written, LakeError> {
     let file = File::create(path).map_err(|error| LakeError::io(path, error))?;
-    let synced = file.try_clone().map_err(|error| LakeError::io(path, error))?;
-    encode(table, rows, file).map_err(|error| LakeError::parquet(path, error))?;
-    synced.sync_all().map_err(|error| LakeError::io(path, error))
+    let hashed = Hashed { file, hash: Sha256::new(), bytes: 0 };
+    let Hashed { hash, bytes, .. } =
+        encode(table, rows, hashed).map_err(|error| LakeError::parquet(path, error))?;
+    let footer = check(table, rows, path)?;
+    let rows = rows.iter().map(|rows| rows.num_rows() as u64).sum();
+    Ok(Written { rows, bytes, sha256: format!("{:x}", hash.finalize()), footer })
+}
+
+/// A file whose bytes are summed up on their way.
+struct Hashed {
+    file: File,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Refuses a file that does not hold the rows that were written to it, value by value; its footer.
+fn check(table: &Table, rows: &[RecordBatch], path: &Path) -> Result<ParquetMetaData, LakeError> {
+    let bytes = Bytes::from(fs::read(path).map_err(|error| LakeError::io(path, error))?);
+    let failed = |error| LakeError::parquet(path, error);
+    let about = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::default()).map_err(failed)?;
+    let (written, found) = (
+        rows.iter().map(RecordBatch::num_rows).sum::<usize>(),
+        about.metadata().file_metadata().num_rows() as usize,
+    );
+    if written != found {
+        return Err(LakeError::RowsLost { path: path.to_owned(), written, found });
+    }
+    let groups: Vec<(usize, Vec<RecordBatch>)> = groups(rows).into_iter().enumerate().collect();
+    let differing = groups.par_iter().map(|(group, rows)| differing_column(&bytes, &about, *group, rows));
+    match differing.collect::<Result<Vec<_>, _>>().map_err(failed)?.into_iter().flatten().next() {
+        Some(column) => {
+            let column = table.columns[column].name;
+            Err(LakeError::ValuesLost { path: path.to_owned(), column })
+        }
+        None => Ok(about.metadata().as_ref().clone()),
+    }
+}
+
+/// The first column of a row group that does not hold what was written to it.
+fn differing_column(
+    bytes: &Bytes,
+    about: &ArrowReaderMetadata,
+    group: usize,
+    rows: &[RecordBatch],
+) -> Result<Option<usize>, ParquetError> {
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), about.clone())
+        .with_row_groups(vec![group])
+        .with_batch_size(ROWS_PER_PAGE);
+    let (mut written, mut start) = (rows.iter(), 0);
+    let mut current = written.next();
+    for found in reader.build()? {
+        let (found, mut compared) = (found?, 0);
+        while compared < found.num_rows() {
+            let Some(rows) = current else { return Ok(Some(0)) };
+            let count = (found.num_rows() - compared).min(rows.num_rows() - start);
+            let (found, given) = (found.slice(compared, count), rows.slice(start, count));
+            let same = found.columns().iter().zip(given.columns()).map(|(found, given)| found == given);
+            if let Some(column) = same.enumerate().find_map(|(column, same)| (!same).then_some(column)) {
+                return Ok(Some(column));
+            }
+            (compared, start) = (compared + count, start + count);
+            if start == rows.num_rows() {
+                (current, start) = (written.next(), 0);
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Row groups are encoded several at a time, and the columns of each too.
-fn encode(table: &Table, rows: &[RecordBatch], file: File) -> Result<(), ParquetError> {
+fn encode<W: Write + Send>(table: &Table, rows: &[RecordBatch], file: W) -> Result<W, ParquetError> {
     // The Arrow schema would repeat what the Parquet schema says.
     let options =
         ArrowWriterOptions::new().with_properties(properties(table)?).with_skip_arrow_metadata(true);
@@ -59,8 +167,7 @@ fn encode(table: &Table, rows: &[RecordBatch], file: File) -> Result<(), Parquet
             group.close()?;
         }
     }
-    writer.close()?;
-    Ok(())
+    writer.into_inner()
 }
 
 /// The rows, cut where a row group is full.
@@ -132,24 +239,41 @@ fn properties(table: &Table) -> Result<WriterProperties, ParquetError> {
 }
 
 /// A file's footer.
-pub(crate) fn footer(path: &Path) -> Result<ParquetMetaData, LakeError> {
-    let file = File::open(path).map_err(|error| LakeError::io(path, error))?;
-    let reader = SerializedFileReader::new(file).map_err(|error| LakeError::parquet(path, error))?;
-    Ok(reader.metadata().clone())
+pub(crate) fn footer(store: &Store, path: &str) -> Result<ParquetMetaData, LakeError> {
+    let place = store.place(path);
+    let failed = |error| LakeError::parquet(&place, error);
+    let mut reader = ParquetMetaDataReader::new();
+    if let Some(local) = store.local(path) {
+        let file = File::open(&local).map_err(|error| LakeError::io(&local, error))?;
+        return reader.parse_and_finish(&file).map_err(failed);
+    }
+    let mut length = FOOTER_BYTES;
+    loop {
+        let (tail, size) = objects::tail(store, path, length)?;
+        match reader.try_parse_sized(&tail, size) {
+            Ok(()) => return reader.finish().map_err(failed),
+            Err(ParquetError::NeedMoreData(needed)) if (needed as u64) > length => length = needed as u64,
+            Err(error) => return Err(failed(error)),
+        }
+    }
 }
 
 /// Every row of a file.
-pub(crate) fn read(table: &Table, path: &Path) -> Result<Vec<Values>, LakeError> {
-    let file = File::open(path).map_err(|error| LakeError::io(path, error))?;
-    let rows = decode(table, file).map_err(|error| LakeError::parquet(path, error))?;
+pub(crate) fn read(table: &Table, store: &Store, path: &str) -> Result<Vec<Values>, LakeError> {
+    let place = store.place(path);
+    let decoded = match store.local(path) {
+        Some(local) => decode(table, File::open(&local).map_err(|error| LakeError::io(&local, error))?),
+        None => decode(table, store.read(path)?),
+    };
+    let rows = decoded.map_err(|error| LakeError::parquet(&place, error))?;
     columns::from_arrow(table, &rows).ok_or_else(|| {
         let message = format!("a column is not what table `{}` has", table.name);
-        LakeError::parquet(path, ParquetError::General(message))
+        LakeError::parquet(&place, ParquetError::General(message))
     })
 }
 
 /// Columns are found by name: a later version of the layout may have added some.
-fn decode(table: &Table, file: File) -> Result<RecordBatch, ParquetError> {
+fn decode<R: ChunkReader + 'static>(table: &Table, file: R) -> Result<RecordBatch, ParquetError> {
     let schema = columns::schema(table);
     let batches: Vec<RecordBatch> =
         ParquetRecordBatchReaderBuilder::try_new(file)?.build()?.collect::<Result<_, _>>()?;

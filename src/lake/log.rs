@@ -1,30 +1,38 @@
-//! A table's Delta log: which files belong to the table, and how others come to.
+//! A table's Delta log: which files belong to the table, as it was last read.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
-use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
-use deltalake::kernel::{Action, Add, DataType, LogicalFileView, Remove, StructField};
+use bytes::Bytes;
+use deltalake::kernel::{Action, Add, DataType, StructField};
+use deltalake::logstore::{LogStoreRef, get_actions};
 use deltalake::operations::create::CreateBuilder;
-use deltalake::protocol::{DeltaOperation, SaveMode};
-use deltalake::{
-    DeltaTable, DeltaTableBuilder, DeltaTableError, TableProperty, checkpoints, ensure_table_uri,
-};
+use deltalake::protocol::SaveMode;
+use deltalake::{DeltaTable, DeltaTableError, TableProperty, checkpoints};
 use schemas::{Table, Type};
 use serde_json::Value;
 
 use super::layout::{Folders, LOG};
-use super::{LakeError, file, statistics};
+use super::store::Store;
+use super::{LakeError, disk, file};
 
 /// A checkpoint gathers this many commits in one file. Without checkpoints, opening a table reads every
 /// commit: 20 to 30 seconds at some ten thousand.
 const COMMITS_PER_CHECKPOINT: u64 = 100;
 
+/// The tag of an `add` that holds the SHA-256 of the file.
+pub(super) const CHECKSUM: &str = "saelake.sha256";
+
 /// A table's log as it was last read.
 pub(crate) struct Log {
     pub(crate) table: &'static Table,
-    pub(crate) folder: PathBuf,
-    delta: DeltaTable,
+    pub(super) store: Store,
+    pub(super) logs: LogStoreRef,
+    /// What the log says of the table as a whole. Its files may be those of an earlier version.
+    pub(super) delta: DeltaTable,
+    /// The last commit.
+    pub(super) version: u64,
+    /// The files after it, by path.
+    pub(super) files: BTreeMap<String, DataFile>,
 }
 
 /// A file of a table.
@@ -38,16 +46,27 @@ pub struct DataFile {
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
+    /// The SHA-256 of its bytes as 64 hexadecimal digits, if its writer said so.
+    pub sha256: Option<String>,
+}
+
+/// What others have committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Nothing.
+    None,
+    /// Files were added, and none taken out.
+    Added,
+    /// Files were taken out, or everything was read anew.
+    Changed,
 }
 
 impl Log {
     /// Makes the table, unless it is there.
-    pub(crate) async fn create(root: &Path, table: &'static Table) -> Result<(), LakeError> {
-        let folder = root.join(table.name);
-        let location = folder.to_str().ok_or_else(|| LakeError::NotUtf8 { path: folder.clone() })?;
-        fs::create_dir_all(&folder).map_err(|error| LakeError::io(&folder, error))?;
-        CreateBuilder::new()
-            .with_location(location)
+    pub(crate) fn create(store: &Store, table: &'static Table) -> Result<(), LakeError> {
+        let place = store.place(table.name);
+        let create = CreateBuilder::new()
+            .with_log_store(store.log_store(table.name)?)
             .with_table_name(table.name)
             .with_comment(table.about)
             .with_columns(fields(table))
@@ -56,33 +75,41 @@ impl Log {
                 TableProperty::CheckpointInterval,
                 Some(COMMITS_PER_CHECKPOINT.to_string()),
             )
-            .with_save_mode(SaveMode::Ignore)
-            .await
-            .map_err(|error| LakeError::log(&folder, error))?;
-        sync_folder(&folder.join(LOG))?;
-        sync_folder(&folder)
+            .with_save_mode(SaveMode::Ignore);
+        store.wait(create.into_future()).map_err(|error| LakeError::log(&place, error))?;
+        if let Some(log) = store.local(&format!("{}/{LOG}", table.name)) {
+            disk::sync(&log.join(entry_name(0)))?;
+            disk::sync(&log)?;
+            disk::sync(&place)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the table is there.
+    pub(crate) fn is_there(store: &Store, table: &Table) -> Result<bool, LakeError> {
+        store.holds(&format!("{}/{LOG}", table.name))
     }
 
     /// Reads the table's log.
-    pub(crate) async fn open(root: &Path, table: &'static Table) -> Result<Self, LakeError> {
-        let folder = root.join(table.name);
-        if !folder.join(LOG).is_dir() {
-            return Err(LakeError::MissingTable { path: root.to_owned(), table: table.name });
+    pub(crate) fn open(store: &Store, table: &'static Table) -> Result<Self, LakeError> {
+        if !Self::is_there(store, table)? {
+            return Err(LakeError::MissingTable { path: store.root().to_owned(), table: table.name });
         }
-        let location = folder.to_str().ok_or_else(|| LakeError::NotUtf8 { path: folder.clone() })?;
-        let delta = load(location).await.map_err(|error| LakeError::log(&folder, error))?;
-        Ok(Self { table, folder, delta })
+        let logs = store.log_store(table.name)?;
+        let delta = DeltaTable::new(LogStoreRef::clone(&logs));
+        let mut log = Self { table, store: store.clone(), logs, delta, version: 0, files: BTreeMap::new() };
+        log.read_anew()?;
+        Ok(log)
     }
 
-    /// Reads the logs of the causal tables, as far as they are there.
-    pub(crate) async fn open_causal(root: &Path) -> Result<Vec<Self>, LakeError> {
-        let mut logs = Vec::new();
-        for table in schemas::CAUSAL {
-            if root.join(table.name).join(LOG).is_dir() {
-                logs.push(Self::open(root, table).await?);
-            }
-        }
-        Ok(logs)
+    /// The path of a file of the table in the lake.
+    pub(crate) fn path(&self, of_table: &str) -> String {
+        format!("{}/{of_table}", self.table.name)
+    }
+
+    /// The path of the entry of a commit in the lake.
+    pub(super) fn entry(&self, version: u64) -> String {
+        format!("{}/{LOG}/{}", self.table.name, entry_name(version))
     }
 
     /// The columns that the table must have and those that it has, if they differ.
@@ -93,7 +120,7 @@ impl Log {
             names.sort();
             names.join(", ")
         };
-        let schema = self.snapshot()?.schema();
+        let schema = self.delta.snapshot().map_err(|error| self.unusable(error))?.schema();
         let (found, expected) = (list(schema.fields().cloned().collect()), list(fields(self.table)));
         if found != expected {
             return Err(LakeError::OtherColumns { table: self.table.name, found, expected });
@@ -101,131 +128,130 @@ impl Log {
         Ok(())
     }
 
-    /// Reads what others have committed since; true if there was something.
-    pub(crate) async fn refresh(&mut self) -> Result<bool, LakeError> {
-        let before = self.delta.version();
-        self.delta.update_state().await.map_err(|error| LakeError::log(&self.folder, error))?;
-        Ok(self.delta.version() != before)
+    /// Reads what others have committed since.
+    pub(crate) fn refresh(&mut self) -> Result<News, LakeError> {
+        let mut news = News::None;
+        while let Some(entry) = self.store.find(&self.entry(self.version + 1))? {
+            match self.take_in(self.version + 1, &entry)? {
+                News::Changed => news = News::Changed,
+                _ if news == News::None => news = News::Added,
+                _ => {}
+            }
+        }
+        // Whoever cleans up a log deletes entries that a checkpoint holds.
+        if self.last_checkpoint()? > self.version {
+            self.read_anew()?;
+            news = News::Changed;
+        }
+        Ok(news)
     }
 
     /// The files that the table is made of, sorted by path.
-    pub(crate) fn files(&self) -> Result<Vec<DataFile>, LakeError> {
-        let log = self.snapshot()?.log_data();
-        let mut files: Vec<DataFile> =
-            log.iter().map(|view| self.data_file(&view)).collect::<Result<_, _>>()?;
-        files.sort();
-        Ok(files)
+    pub(crate) fn files(&self) -> Vec<DataFile> {
+        self.files.values().cloned().collect()
     }
 
-    /// Commits files that lie in the table's folder. One that is a file of the table already takes its
-    /// own place: the latest `add` of a path counts.
-    pub(crate) async fn add(&mut self, files: &[(String, Folders)]) -> Result<(), LakeError> {
-        let actions: Vec<Action> = files
-            .iter()
-            .map(|(path, folders)| self.add_action(path, *folders).map(Action::Add))
-            .collect::<Result<_, _>>()?;
-        let partition_by = self.table.partition.iter().map(|partition| partition.name.to_owned()).collect();
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(partition_by),
-            predicate: None,
-        };
-        self.commit(actions, operation).await
-    }
-
-    /// Takes files out of the table.
-    pub(crate) async fn remove(&mut self, files: &[DataFile]) -> Result<(), LakeError> {
-        let action = |file: &DataFile| {
-            Action::Remove(Remove {
-                path: file.path.clone(),
-                data_change: true,
-                extended_file_metadata: Some(true),
-                partition_values: Some(partition_values(file.folders)),
-                size: Some(file.bytes as i64),
-                deletion_timestamp: Some(chrono::Utc::now().timestamp_millis()),
-                ..Remove::default()
-            })
-        };
-        let actions = files.iter().map(action).collect();
-        self.commit(actions, DeltaOperation::Delete { predicate: None }).await
+    /// The last version of an application's transactions, if it has made one.
+    pub(crate) fn transaction(&mut self, app_id: &str) -> Result<Option<i64>, LakeError> {
+        self.load()?;
+        let snapshot = self.delta.snapshot().map_err(|error| self.unusable(error))?;
+        let version = self.store.wait(snapshot.transaction_version(self.logs.as_ref(), app_id));
+        version.map_err(|error| self.unusable(error))
     }
 
     /// Writes a checkpoint if enough commits have come since the last one.
-    pub(crate) async fn checkpoint_if_due(&self) -> Result<(), LakeError> {
-        let version = self.snapshot()?.version();
-        let pointer = self.folder.join(LOG).join("_last_checkpoint");
-        let last = fs::read(pointer)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()?.get("version")?.as_u64());
-        if version - last.unwrap_or(0) < COMMITS_PER_CHECKPOINT {
+    pub(crate) fn checkpoint_if_due(&mut self) -> Result<(), LakeError> {
+        if self.version - self.last_checkpoint()?.min(self.version) < COMMITS_PER_CHECKPOINT {
             return Ok(());
         }
-        let written = checkpoints::create_checkpoint(&self.delta, None).await;
-        written.map_err(|error| LakeError::log(&self.folder, error))
+        self.load()?;
+        let written = self.store.wait(checkpoints::create_checkpoint(&self.delta, None));
+        written.map_err(|error| self.unusable(error))?;
+        let Some(log) = self.store.local(&format!("{}/{LOG}", self.table.name)) else { return Ok(()) };
+        let start = format!("{:020}.checkpoint", self.version);
+        for name in disk::names(&log)?.iter().filter(|name| name.starts_with(&start)) {
+            disk::sync(&log.join(name))?;
+        }
+        disk::sync(&log)
     }
 
-    async fn commit(&mut self, actions: Vec<Action>, operation: DeltaOperation) -> Result<(), LakeError> {
-        let folder = self.folder.clone();
-        // Checkpoints come before a batch and old entries stay: after a commit nothing may fail any more.
-        let properties =
-            CommitProperties::default().with_create_checkpoint(false).with_cleanup_expired_logs(Some(false));
-        let snapshot = self.snapshot()?;
-        let done = CommitBuilder::from(properties)
-            .with_actions(actions)
-            .build(Some(snapshot as &dyn TableReference), self.delta.log_store(), operation)
-            .await
-            .map_err(|error| LakeError::log(&folder, error))?;
-        let entry = folder.join(LOG).join(format!("{:020}.json", done.version()));
-        self.delta.state = Some(done.snapshot);
-        sync_file(&entry)?;
-        sync_folder(&folder.join(LOG))
+    /// The version of the last checkpoint; 0 if there is none.
+    fn last_checkpoint(&self) -> Result<u64, LakeError> {
+        let pointer = self.store.find(&format!("{}/{LOG}/_last_checkpoint", self.table.name))?;
+        let version = |bytes: Bytes| serde_json::from_slice::<Value>(&bytes).ok()?.get("version")?.as_u64();
+        Ok(pointer.and_then(version).unwrap_or(0))
     }
 
-    fn snapshot(&self) -> Result<&deltalake::table::state::DeltaTableState, LakeError> {
-        self.delta.snapshot().map_err(|error| LakeError::log(&self.folder, error))
+    /// Reads the whole log.
+    fn read_anew(&mut self) -> Result<(), LakeError> {
+        self.load()?;
+        let snapshot = self.delta.snapshot().map_err(|error| self.unusable(error))?;
+        #[expect(deprecated, reason = "nothing else tells the tags of a file")]
+        let files: Vec<Add> = snapshot.log_data().iter().map(|view| view.add_action()).collect();
+        self.version = snapshot.version();
+        let files = files.iter().map(|add| self.data_file(add)).collect::<Result<Vec<_>, _>>()?;
+        self.files = files.into_iter().map(|file| (file.path.clone(), file)).collect();
+        Ok(())
     }
 
-    fn add_action(&self, path: &str, folders: Folders) -> Result<Add, LakeError> {
-        let place = self.folder.join(path);
-        let about = fs::metadata(&place).map_err(|error| LakeError::io(&place, error))?;
-        let modified = about.modified().map_err(|error| LakeError::io(&place, error))?;
-        let footer = file::footer(&place)?;
-        Ok(Add {
-            path: path.to_owned(),
-            partition_values: partition_values(folders),
-            size: about.len() as i64,
-            modification_time: chrono::DateTime::<chrono::Utc>::from(modified).timestamp_millis(),
-            data_change: true,
-            stats: Some(statistics::of_footer(self.table, &footer)),
-            ..Add::default()
+    /// Lets the crate that knows Delta read what it has not read yet.
+    fn load(&mut self) -> Result<(), LakeError> {
+        let loaded = self.store.wait(self.delta.update_state());
+        loaded.map_err(|error| self.unusable(error))
+    }
+
+    /// Takes in the entry of the commit after the last one that is known.
+    fn take_in(&mut self, version: u64, entry: &Bytes) -> Result<News, LakeError> {
+        let actions = get_actions(version, entry).map_err(|error| self.unusable(error))?;
+        if actions.is_empty() {
+            return Err(LakeError::TornEntry { path: self.store.place(&self.entry(version)) });
+        }
+        let mut news = News::Added;
+        for action in &actions {
+            match action {
+                Action::Add(add) => {
+                    let file = self.data_file(add)?;
+                    self.files.insert(file.path.clone(), file);
+                }
+                Action::Remove(remove) => {
+                    self.files.remove(&remove.path);
+                    news = News::Changed;
+                }
+                Action::CommitInfo(_) | Action::Txn(_) => {}
+                _ => {
+                    self.read_anew()?;
+                    return Ok(News::Changed);
+                }
+            }
+        }
+        self.version = version;
+        Ok(news)
+    }
+
+    fn data_file(&self, add: &Add) -> Result<DataFile, LakeError> {
+        let folder = |name: &str| add.partition_values.get(name)?.as_ref()?.parse().ok();
+        let stats = add.stats.as_deref().and_then(|stats| serde_json::from_str::<Value>(stats).ok());
+        let rows = match stats.and_then(|stats| stats.get("numRecords")?.as_u64()) {
+            Some(rows) => rows,
+            // Another writer need not have counted.
+            None => file::footer(&self.store, &self.path(&add.path))?.file_metadata().num_rows() as u64,
+        };
+        Ok(DataFile {
+            path: add.path.clone(),
+            folders: Folders { game_block: folder("game_block"), layer: folder("layer") },
+            rows,
+            bytes: add.size as u64,
+            sha256: add.tags.as_ref().and_then(|tags| tags.get(CHECKSUM)?.clone()),
         })
     }
 
-    fn data_file(&self, view: &LogicalFileView) -> Result<DataFile, LakeError> {
-        let values = view.partition_values_map();
-        let folder = |name: &str| values.get(name)?.as_ref()?.parse().ok();
-        let path = view.path().into_owned();
-        let rows = match view.num_records() {
-            Some(rows) => rows as u64,
-            // Another writer need not have counted.
-            None => file::footer(&self.folder.join(&path))?.file_metadata().num_rows() as u64,
-        };
-        let folders = Folders { game_block: folder("game_block"), layer: folder("layer") };
-        Ok(DataFile { path, folders, rows, bytes: view.size() as u64 })
+    pub(super) fn unusable(&self, error: DeltaTableError) -> LakeError {
+        LakeError::log(&self.store.place(self.table.name), error)
     }
 }
 
-async fn load(location: &str) -> Result<DeltaTable, DeltaTableError> {
-    DeltaTableBuilder::from_url(ensure_table_uri(location)?)?.load().await
-}
-
-/// Waits until the disk has what a folder lists.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), LakeError> {
-    sync_file(folder)
-}
-
-fn sync_file(path: &Path) -> Result<(), LakeError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|error| LakeError::io(path, error))
+fn entry_name(version: u64) -> String {
+    format!("{version:020}.json")
 }
 
 /// The columns of the table as its log names them: those of the files, then the folders.
@@ -243,8 +269,4 @@ fn fields(table: &Table) -> Vec<StructField> {
     let partition =
         |partition: &schemas::Partition| StructField::new(partition.name, DataType::INTEGER, false);
     table.columns.iter().map(column).chain(table.partition.iter().map(partition)).collect()
-}
-
-fn partition_values(folders: Folders) -> std::collections::HashMap<String, Option<String>> {
-    folders.values().map(|(name, value)| (name.to_owned(), Some(value.to_string()))).collect()
 }

@@ -1,4 +1,4 @@
-//! The lake on disk: Parquet tables with a Delta log each.
+//! The lake, in a local folder or in an object store: Parquet tables with a Delta log each.
 //!
 //! ```text
 //! root/
@@ -21,22 +21,32 @@
 
 mod analysis;
 mod append;
+mod at_once;
 mod batch;
+mod bucket;
 mod columns;
+mod commit;
 mod compatible;
 mod contents;
+mod disk;
 mod error;
 mod file;
 mod info;
 mod layout;
+mod lease;
+mod lock;
 mod log;
+mod objects;
 mod open;
 mod order;
 mod repair;
 mod room;
+mod scratch;
 mod statistics;
 mod step;
+mod store;
 mod validate;
+mod writer;
 
 pub use analysis::Analysis;
 pub use append::{Receipt, Stage};

@@ -2,22 +2,23 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemas::{Table, Values, dictionaries, runs};
-use tokio::runtime::{Builder, Runtime};
 
+use super::at_once::at_once;
 use super::contents::Contents;
-use super::layout::{LOG, STAGING};
-use super::log::{DataFile, Log, sync_folder};
-use super::{LakeError, file};
+use super::layout::STAGING;
+use super::lock::Held;
+use super::log::{DataFile, Log, News};
+use super::store::{Store, is_url};
+use super::{LakeError, disk, file};
 
 /// A folder of tables, open for reading and for appending games.
 ///
 /// What it says is what was in the lake when it was opened, last refreshed or last appended to.
 pub struct Lake {
-    pub(super) root: PathBuf,
-    pub(super) runtime: Runtime,
+    pub(super) store: Store,
     /// In the order of [`schemas::ALL`].
     pub(super) logs: Vec<Log>,
     /// Those of the causal tables, as far as they are there.
@@ -30,86 +31,124 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// Opens the lake in the folder `root`, or makes one if the folder is empty or does not exist.
+    /// Opens the lake at `place`, a folder or a URL, or makes one if the folder is empty or does not exist.
     ///
     /// # Errors
-    /// If `root` is a file or holds something else, if it cannot be written, and as [`Lake::open`].
-    pub fn create_or_open(root: impl AsRef<Path>) -> Result<Self, LakeError> {
-        let root = root.as_ref();
-        match fs::create_dir_all(root) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                return Err(LakeError::NotAFolder { path: root.to_owned() });
+    /// If `place` is a file or holds something else, if it cannot be written, and as [`Lake::open`].
+    pub fn create_or_open(place: impl AsRef<Path>) -> Result<Self, LakeError> {
+        let place = place.as_ref();
+        if !is_url(place) {
+            match fs::create_dir_all(place) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    return Err(LakeError::NotAFolder { path: place.to_owned() });
+                }
+                made => made.map_err(|error| LakeError::io(place, error))?,
             }
-            made => made.map_err(|error| LakeError::io(root, error))?,
         }
-        if !is_lake(root) {
-            refuse_other_files(root)?;
-            let staging = root.join(STAGING);
-            fs::create_dir_all(&staging).map_err(|error| LakeError::io(&staging, error))?;
-            let root = &root.canonicalize().map_err(|error| LakeError::io(root, error))?;
-            let runtime = runtime(root)?;
+        let store = Store::at(place)?;
+        if !is_lake(&store)? {
+            refuse_other_files(&store)?;
+            let store = settled(place)?;
+            store.staging()?;
             // `games` is the last table: once it is there, the lake is whole.
             for table in schemas::ALL {
-                runtime.block_on(Log::create(root, table))?;
+                Log::create(&store, table)?;
             }
-            sync_folder(root)?;
+            if let Some(root) = store.local("") {
+                disk::sync(&root)?;
+            }
         }
-        let lake = Self::open(root)?;
+        let lake = Self::open(place)?;
         // Better now than after the first batch has been computed.
-        lake.open_lock()?;
+        Held::prepare(&lake.store)?;
         Ok(lake)
     }
 
-    /// Opens the lake in the folder `root`.
+    /// Opens the lake at `place`, a folder or a URL such as `s3://bucket/folder`.
     ///
     /// # Errors
     /// If there is no lake, if it was written in a later layout, if a table is missing or has other
     /// columns, or if something cannot be read.
-    pub fn open(root: impl AsRef<Path>) -> Result<Self, LakeError> {
-        let root = root.as_ref();
-        let about = fs::metadata(root).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => LakeError::NotFound { path: root.to_owned() },
-            _ => LakeError::io(root, error),
-        })?;
-        if !about.is_dir() {
-            return Err(LakeError::NotAFolder { path: root.to_owned() });
-        }
-        if !is_lake(root) {
-            return Err(LakeError::NotALake { path: root.to_owned(), found: None });
-        }
-        let root = root.canonicalize().map_err(|error| LakeError::io(root, error))?;
-        let runtime = runtime(&root)?;
-        let (logs, causal) = runtime.block_on(async {
-            let mut logs = Vec::new();
-            for table in schemas::ALL {
-                logs.push(Log::open(&root, table).await?);
+    pub fn open(place: impl AsRef<Path>) -> Result<Self, LakeError> {
+        let place = place.as_ref();
+        if !is_url(place) {
+            let about = fs::metadata(place).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => LakeError::NotFound { path: place.to_owned() },
+                _ => LakeError::io(place, error),
+            })?;
+            if !about.is_dir() {
+                return Err(LakeError::NotAFolder { path: place.to_owned() });
             }
-            Ok::<_, LakeError>((logs, Log::open_causal(&root).await?))
-        })?;
+        }
+        let store = Store::at(place)?;
+        if !is_lake(&store)? {
+            let path = store.root().to_owned();
+            let is_nothing = is_url(place) && store.names()?.is_empty();
+            return Err(if is_nothing {
+                LakeError::NotFound { path }
+            } else {
+                LakeError::NotALake { path, found: None }
+            });
+        }
+        let store = settled(place)?;
+        let logs = at_once(schemas::ALL.to_vec(), |table| Log::open(&store, table))?;
         let contents = Contents::read(&logs)?;
-        logs.iter().chain(&causal).try_for_each(Log::check_columns)?;
-        Ok(Self { root, runtime, logs, causal, contents, is_current: true, is_sound: false })
+        let mut lake = Self { store, logs, causal: Vec::new(), contents, is_current: true, is_sound: false };
+        lake.refresh_causal()?;
+        lake.logs.iter().chain(&lake.causal).try_for_each(Log::check_columns)?;
+        Ok(lake)
+    }
+
+    /// Opens the lake at `place`, if there is anything.
+    ///
+    /// # Errors
+    /// As [`Lake::open`].
+    pub fn open_if_there(place: impl AsRef<Path>) -> Result<Option<Self>, LakeError> {
+        let place = place.as_ref();
+        let is_there = if is_url(place) {
+            !Store::at(place)?.names()?.is_empty()
+        } else {
+            let is_empty = fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+            place.exists() && !is_empty
+        };
+        is_there.then(|| Self::open(place)).transpose()
     }
 
     /// Takes in what other writers have committed.
     pub fn refresh(&mut self) -> Result<(), LakeError> {
-        for log in &mut self.logs {
-            if self.runtime.block_on(log.refresh())? {
-                self.is_current = false;
-            }
-        }
-        self.causal = self.runtime.block_on(Log::open_causal(&self.root))?;
-        if !self.is_current {
-            self.is_sound = false;
+        let was_current = self.is_current;
+        // Until the end, what is on disk is ahead of what `self` says.
+        self.is_current = false;
+        let news = at_once(self.logs.iter_mut().collect(), Log::refresh)?;
+        self.refresh_causal()?;
+        if !was_current || news.contains(&News::Changed) {
             self.contents = Contents::read(&self.logs)?;
-            self.is_current = true;
+        } else if news.contains(&News::Added) {
+            self.contents.read_more(&self.logs)?;
         }
+        self.is_current = true;
         Ok(())
     }
 
-    /// The lake's folder.
+    /// Takes in the causal tables, as far as they are there.
+    pub(super) fn refresh_causal(&mut self) -> Result<(), LakeError> {
+        at_once(self.causal.iter_mut().collect(), Log::refresh)?;
+        let known: Vec<&str> = self.causal.iter().map(|log| log.table.name).collect();
+        let unknown = schemas::CAUSAL.into_iter().filter(|table| !known.contains(&table.name)).collect();
+        let open = |table| {
+            let is_there = Log::is_there(&self.store, table)?;
+            is_there.then(|| Log::open(&self.store, table)).transpose()
+        };
+        let opened = at_once(unknown, open)?;
+        self.causal.extend(opened.into_iter().flatten());
+        let place = |log: &Log| schemas::CAUSAL.iter().position(|table| table.name == log.table.name);
+        self.causal.sort_by_key(place);
+        Ok(())
+    }
+
+    /// The lake's folder, or its URL.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.store.root()
     }
 
     /// The keys of the games, ascending.
@@ -139,38 +178,39 @@ impl Lake {
 
     /// The files of a table by path, those of games that were never committed included.
     pub fn files(&self, table: &Table) -> Result<Vec<DataFile>, LakeError> {
-        self.log(table)?.files()
+        Ok(self.log(table)?.files())
     }
 
     /// Every row of a file of a table, column by column.
     pub fn read(&self, table: &Table, file: &DataFile) -> Result<Vec<Values>, LakeError> {
-        file::read(table, &self.log(table)?.folder.join(&file.path))
+        file::read(table, &self.store, &self.log(table)?.path(&file.path))
     }
 
     pub(super) fn log(&self, table: &Table) -> Result<&Log, LakeError> {
-        let missing = || LakeError::MissingTable { path: self.root.clone(), table: table.name };
+        let missing = || LakeError::MissingTable { path: self.root().to_owned(), table: table.name };
         self.logs.iter().chain(&self.causal).find(|log| log.table.name == table.name).ok_or_else(missing)
     }
 }
 
-fn is_lake(root: &Path) -> bool {
-    root.join(schemas::games::TABLE.name).join(LOG).is_dir()
+fn is_lake(store: &Store) -> Result<bool, LakeError> {
+    Log::is_there(store, &schemas::games::TABLE)
+}
+
+/// The place of a lake that is there, by the path that it has for good.
+fn settled(place: &Path) -> Result<Store, LakeError> {
+    if is_url(place) {
+        return Store::at(place);
+    }
+    Store::at(&place.canonicalize().map_err(|error| LakeError::io(place, error))?)
 }
 
 /// Nothing is made among somebody's other files; hidden ones and an unfinished lake do not matter.
-fn refuse_other_files(root: &Path) -> Result<(), LakeError> {
-    let entries = fs::read_dir(root).map_err(|error| LakeError::io(root, error))?;
-    for entry in entries {
-        let name = entry.map_err(|error| LakeError::io(root, error))?.file_name();
-        let name = name.to_string_lossy();
+fn refuse_other_files(store: &Store) -> Result<(), LakeError> {
+    for name in store.names()? {
         let is_ours = name == STAGING || schemas::every().any(|table| table.name == name);
         if !is_ours && !name.starts_with('.') {
-            return Err(LakeError::NotALake { path: root.to_owned(), found: Some(name.into_owned()) });
+            return Err(LakeError::NotALake { path: store.root().to_owned(), found: Some(name) });
         }
     }
     Ok(())
-}
-
-fn runtime(root: &Path) -> Result<Runtime, LakeError> {
-    Builder::new_current_thread().enable_all().build().map_err(|error| LakeError::io(root, error))
 }

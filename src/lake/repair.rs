@@ -1,11 +1,10 @@
 //! Clearing away what a crash left: files of games that were never committed.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-
+use super::at_once::at_once;
 use super::contents::Contents;
-use super::layout::{FileName, LOG, STAGING};
+use super::layout::FileName;
+use super::lock::clear_staging;
+use super::log::Log;
 use super::{DataFile, Lake, LakeError};
 
 impl Lake {
@@ -18,24 +17,28 @@ impl Lake {
         if self.is_sound {
             return Ok(());
         }
-        clear(&self.root.join(STAGING))?;
-        for log in &mut self.logs {
-            let files = log.files()?;
-            let orphans: Vec<DataFile> =
-                files.iter().filter(|file| is_orphan(&file.path, &self.contents)).cloned().collect();
-            if !orphans.is_empty() {
-                self.runtime.block_on(log.remove(&orphans))?;
-            }
-            // Also those that were moved but never committed.
-            for path in parquet_files(&log.folder)? {
-                if is_orphan(&path.to_string_lossy(), &self.contents) {
-                    fs::remove_file(&path).map_err(|error| LakeError::io(&path, error))?;
-                }
-            }
-        }
+        clear_staging(&self.store)?;
+        let contents = &self.contents;
+        at_once(self.logs.iter_mut().collect(), |log| clear(log, contents))?;
         self.is_sound = true;
         Ok(())
     }
+}
+
+/// Clears one table.
+fn clear(log: &mut Log, contents: &Contents) -> Result<(), LakeError> {
+    let files = log.files().into_iter();
+    let orphans: Vec<DataFile> = files.filter(|file| is_orphan(&file.path, contents)).collect();
+    if !orphans.is_empty() {
+        log.remove(orphans)?;
+    }
+    // Also those that were moved but never committed.
+    for file in log.store.list(log.table.name)? {
+        if is_orphan(&file.path, contents) {
+            log.store.delete(&file.path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a file is of this program's naming and of games, or of a run, that are not in the lake.
@@ -45,30 +48,4 @@ pub(super) fn is_orphan(path: &str, contents: &Contents) -> bool {
         Some((first, last)) => !contents.games.contains_key(&first) && !contents.games.contains_key(&last),
         None => !contents.has_run(&name.run),
     })
-}
-
-fn clear(staging: &Path) -> Result<(), LakeError> {
-    for path in parquet_files(staging)? {
-        fs::remove_file(&path).map_err(|error| LakeError::io(&path, error))?;
-    }
-    Ok(())
-}
-
-/// The Parquet files under a folder, its log left out.
-fn parquet_files(folder: &Path) -> Result<BTreeSet<PathBuf>, LakeError> {
-    let mut found = BTreeSet::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = fs::read_dir(&folder).map_err(|error| LakeError::io(&folder, error))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| LakeError::io(&folder, error))?;
-            let kind = entry.file_type().map_err(|error| LakeError::io(&entry.path(), error))?;
-            if kind.is_dir() && entry.file_name() != LOG {
-                folders.push(entry.path());
-            } else if kind.is_file() && entry.path().extension().is_some_and(|end| end == "parquet") {
-                found.insert(entry.path());
-            }
-        }
-    }
-    Ok(found)
 }

@@ -1,0 +1,249 @@
+//! The writers' lock in an object store: an object that its holder writes again and again. Whoever waits takes it over
+//! when it has not changed for the time of a lease on the waiter's own clock, so that nobody's time of day matters.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{env, process};
+
+use bytes::Bytes;
+use object_store::{Error, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
+use serde::{Deserialize, Serialize};
+
+use super::LakeError;
+use super::layout::{LOCK, STAGING};
+use super::lock::Left;
+use super::store::Store;
+
+/// How long the lock must have stood still before somebody else takes it over.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// The variable that says so in seconds. All writers of a lake must have the same.
+const LEASE_VARIABLE: &str = "SAELAKE_LEASE_SECONDS";
+
+/// How often a holder writes its lock in the time of a lease.
+const BEATS: u32 = 4;
+
+/// How long whoever waits does so before it looks again, at first and at most.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What is in the object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Record {
+    holder: String,
+    /// Grows with every change, so that no two are alike.
+    count: i64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Held,
+    /// Given back, and the lake holds nothing that belongs to no game.
+    Free,
+    /// Given back, and the lake may hold such things.
+    Dirty,
+}
+
+/// The lock, until it is dropped.
+pub(super) struct Lease {
+    beat: Arc<Beat>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the holder and the thread that keeps the lock alive share.
+struct Beat {
+    store: Store,
+    lease: Duration,
+    now: Mutex<Now>,
+    wake: Condvar,
+}
+
+struct Now {
+    record: Record,
+    version: UpdateVersion,
+    /// Before the last change was sent.
+    renewed: Instant,
+    is_lost: bool,
+    is_over: bool,
+}
+
+impl Lease {
+    /// Waits for the lock.
+    pub(super) fn take(store: &Store) -> Result<(Self, Left), LakeError> {
+        let (holder, lease) = (holder(), lease());
+        let (mut watched, mut pause): (Option<(UpdateVersion, Instant)>, _) = (None, LOOKS.0);
+        // What is taken, in case the answer to a change that was made is lost.
+        let mut wanted = Left::Clean;
+        loop {
+            let sent = Instant::now();
+            let found = find(store)?;
+            let (mode, count) = match &found {
+                Some((record, version)) if record.holder == holder => {
+                    return Ok((Self::begin(store, lease, (record.clone(), version.clone()), sent), wanted));
+                }
+                None => {
+                    wanted = Left::Running(1);
+                    (PutMode::Create, 1)
+                }
+                Some((record, version)) => {
+                    let stood = watched.as_ref().filter(|(watched, _)| watched == version);
+                    let stood = stood.map_or(Duration::ZERO, |(_, since)| since.elapsed());
+                    wanted = match record.state {
+                        State::Free => Left::Clean,
+                        State::Dirty => Left::Dirty,
+                        State::Held if stood >= lease => Left::Running(record.count + 1),
+                        State::Held => {
+                            if stood.is_zero() {
+                                watched = Some((version.clone(), Instant::now()));
+                            }
+                            thread::sleep(pause);
+                            pause = (pause * 3 / 2).min(LOOKS.1).min(lease / BEATS);
+                            continue;
+                        }
+                    };
+                    (PutMode::Update(version.clone()), record.count + 1)
+                }
+            };
+            let record = Record { holder: holder.clone(), count, state: State::Held };
+            // Somebody else was faster otherwise, or the answer was lost: the next look tells.
+            if let Some(version) = put(store, &record, mode)? {
+                return Ok((Self::begin(store, lease, (record, version), sent), wanted));
+            }
+        }
+    }
+
+    /// Makes the lock, if there is none yet.
+    pub(super) fn prepare(store: &Store) -> Result<(), LakeError> {
+        if find(store)?.is_none() {
+            put(store, &Record { holder: String::new(), count: 1, state: State::Free }, PutMode::Create)?;
+        }
+        Ok(())
+    }
+
+    fn begin(
+        store: &Store,
+        lease: Duration,
+        (record, version): (Record, UpdateVersion),
+        renewed: Instant,
+    ) -> Self {
+        let now = Now { record, version, renewed, is_lost: false, is_over: false };
+        let beat = Beat { store: store.clone(), lease, now: Mutex::new(now), wake: Condvar::new() };
+        let beat = Arc::new(beat);
+        let beating = Arc::clone(&beat);
+        Self { beat, thread: Some(thread::spawn(move || beating.keep_alive())) }
+    }
+
+    /// Refuses to go on after somebody has taken the lock over, or may have.
+    pub(super) fn check(&self) -> Result<(), LakeError> {
+        let now = self.beat.now();
+        if now.is_lost || now.renewed.elapsed() >= self.beat.lease {
+            return Err(LakeError::LockLost { path: self.beat.store.root().to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Gives the lock back.
+    pub(super) fn end(mut self, is_clean: bool) -> Result<(), LakeError> {
+        self.stop(if is_clean { State::Free } else { State::Dirty })
+    }
+
+    fn stop(&mut self, state: State) -> Result<(), LakeError> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        self.beat.now().is_over = true;
+        self.beat.wake.notify_all();
+        // It cannot have panicked, and the lock ends all the same.
+        let _ = thread.join();
+        let mut now = self.beat.now();
+        if !now.is_lost {
+            self.beat.change(&mut now, state)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // A lock that cannot be given back is taken over in time.
+        let _ = self.stop(State::Dirty);
+    }
+}
+
+impl Beat {
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_alive(&self) {
+        let mut now = self.now();
+        while !now.is_over && !now.is_lost {
+            let waited = self.wake.wait_timeout(now, self.lease / BEATS);
+            now = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if !now.is_over && self.change(&mut now, State::Held).is_err() {
+                // The store may answer again before the lease is over.
+                now.is_lost = now.renewed.elapsed() >= self.lease;
+            }
+        }
+    }
+
+    /// Writes the lock anew; it is lost if somebody else has.
+    fn change(&self, now: &mut Now, state: State) -> Result<(), LakeError> {
+        let sent = Instant::now();
+        let record = Record { holder: now.record.holder.clone(), count: now.record.count + 1, state };
+        let mut version = put(&self.store, &record, PutMode::Update(now.version.clone()))?;
+        if version.is_none() {
+            // The answer to this very change may have been lost.
+            version = find(&self.store)?.filter(|(there, _)| *there == record).map(|(_, version)| version);
+        }
+        match version {
+            Some(version) => (now.record, now.version, now.renewed) = (record, version, sent),
+            None => now.is_lost = true,
+        }
+        Ok(())
+    }
+}
+
+/// A name that no other holder has.
+fn holder() -> String {
+    format!("{:x}-{:016x}", process::id(), RandomState::new().hash_one(Instant::now()))
+}
+
+fn lease() -> Duration {
+    let seconds = env::var(LEASE_VARIABLE).ok().and_then(|text| text.parse().ok());
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(LEASE)
+}
+
+fn path() -> String {
+    format!("{STAGING}/{LOCK}")
+}
+
+fn find(store: &Store) -> Result<Option<(Record, UpdateVersion)>, LakeError> {
+    let (Some(objects), place) = (store.objects(), store.place(&path())) else { return Ok(None) };
+    let get = async {
+        let found = objects.get(&store.object(&path())).await?;
+        let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+        Ok((found.bytes().await?, version))
+    };
+    let (bytes, version) = match store.wait(get) {
+        Ok(found) => found,
+        Err(Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(LakeError::store(&place, &error)),
+    };
+    let record = serde_json::from_slice(&bytes).map_err(|error| LakeError::io(&place, error.into()))?;
+    Ok(Some((record, version)))
+}
+
+/// Writes the lock; none if it is not as `mode` says.
+fn put(store: &Store, record: &Record, mode: PutMode) -> Result<Option<UpdateVersion>, LakeError> {
+    let (Some(objects), place) = (store.objects(), store.place(&path())) else { return Ok(None) };
+    let bytes = serde_json::to_vec(record).map_err(|error| LakeError::io(&place, error.into()))?;
+    let options = PutOptions { mode, ..PutOptions::default() };
+    match store.wait(objects.put_opts(&store.object(&path()), Bytes::from(bytes).into(), options)) {
+        Ok(put) => Ok(Some(put.into())),
+        Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(LakeError::store(&place, &error)),
+    }
+}

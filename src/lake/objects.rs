@@ -1,0 +1,138 @@
+//! Files of a lake in an object store, where a file is seen whole or not at all.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use object_store::{
+    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, WriteMultipart,
+};
+
+use super::LakeError;
+use super::layout::LOG;
+use super::store::{Found, Store};
+
+/// Larger files are sent in parts of this size, several at a time.
+const PART_BYTES: usize = 16 << 20;
+
+/// Parts on their way at a time.
+const PARTS_AT_ONCE: usize = 4;
+
+/// Whether anything is in a folder.
+pub(super) fn holds(store: &Store, folder: &str) -> Result<bool, LakeError> {
+    let Some(objects) = store.objects() else { return Ok(false) };
+    let prefix = store.object(folder);
+    let mut list = objects.list(Some(&prefix));
+    let first = store.wait(list.try_next());
+    Ok(first.map_err(|error| LakeError::store(&store.place(folder), &error))?.is_some())
+}
+
+/// The files below a folder, those in logs left out.
+pub(super) fn list(store: &Store, folder: &str) -> Result<Vec<Found>, LakeError> {
+    let Some(objects) = store.objects() else { return Ok(Vec::new()) };
+    let (root, prefix) = (store.object(""), store.object(folder));
+    let listed = store.wait(objects.list(Some(&prefix)).try_collect::<Vec<_>>());
+    let listed = listed.map_err(|error| LakeError::store(&store.place(folder), &error))?;
+    let below = prefix.parts_count();
+    let found = listed.iter().filter_map(|about| {
+        let is_in_log = about.location.parts().skip(below).any(|part| part.as_ref() == LOG);
+        let path =
+            about.location.prefix_match(&root)?.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>();
+        (!is_in_log).then(|| Found { path: path.join("/"), bytes: about.size })
+    });
+    let mut found: Vec<Found> = found.collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The names of what is in the lake's folder.
+pub(super) fn names(store: &Store) -> Result<Vec<String>, LakeError> {
+    let Some(objects) = store.objects() else { return Ok(Vec::new()) };
+    let root = store.object("");
+    let listed = store.wait(objects.list_with_delimiter(Some(&root)));
+    let listed = listed.map_err(|error| LakeError::store(store.root(), &error))?;
+    let paths = listed.common_prefixes.iter().chain(listed.objects.iter().map(|about| &about.location));
+    Ok(paths.filter_map(|path| path.filename().map(str::to_owned)).collect())
+}
+
+/// The last `length` bytes of an object at most, and the size of all of it.
+pub(super) fn tail(store: &Store, path: &str, length: u64) -> Result<(Bytes, u64), LakeError> {
+    let missing = || LakeError::io(&store.place(path), std::io::ErrorKind::NotFound.into());
+    let objects = store.objects().ok_or_else(missing)?;
+    let options = GetOptions { range: Some(GetRange::Suffix(length)), ..GetOptions::default() };
+    let get = async {
+        let found = objects.get_opts(&store.object(path), options).await?;
+        let size = found.meta.size;
+        Ok::<_, Error>((found.bytes().await?, size))
+    };
+    store.wait(get).map_err(|error| LakeError::store(&store.place(path), &error))
+}
+
+/// Makes an object that is not there yet; false if it is. An answer that was lost on its way makes the client ask twice,
+/// so an object that holds these very bytes is its own.
+pub(super) fn create(store: &Store, path: &str, bytes: &Bytes) -> Result<bool, LakeError> {
+    let Some(objects) = store.objects() else { return Ok(false) };
+    let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+    match store.wait(objects.put_opts(&store.object(path), bytes.clone().into(), options)) {
+        Ok(_) => Ok(true),
+        Err(Error::AlreadyExists { .. }) => Ok(store.find(path)?.is_some_and(|there| there == bytes)),
+        Err(error) => Err(LakeError::store(&store.place(path), &error)),
+    }
+}
+
+/// Sends a local file to its place, deletes it here, and looks whether all of it has arrived.
+pub(super) fn upload(store: &Store, path: &str, staged: &Path) -> Result<(), LakeError> {
+    let Some(objects) = store.objects() else { return Ok(()) };
+    let failed = |error: std::io::Error| LakeError::io(staged, error);
+    let mut file = File::open(staged).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    if size <= PART_BYTES as u64 {
+        let mut bytes = Vec::with_capacity(size as usize);
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        let put = store.wait(objects.put(&store.object(path), bytes.into()));
+        put.map_err(|error| LakeError::store(&store.place(path), &error))?;
+    } else {
+        upload_in_parts(store, objects.as_ref(), path, (file, staged))?;
+    }
+    let arrived = store.size(path)?;
+    if arrived != size {
+        return Err(LakeError::BytesLost { path: store.place(path), sent: size, found: arrived });
+    }
+    super::disk::delete(staged)
+}
+
+fn upload_in_parts(
+    store: &Store,
+    objects: &dyn ObjectStore,
+    path: &str,
+    (mut file, staged): (File, &Path),
+) -> Result<(), LakeError> {
+    let failed = |error: Error| LakeError::store(&store.place(path), &error);
+    let upload = store.wait(objects.put_multipart(&store.object(path))).map_err(failed)?;
+    // Parts are sent by tasks of the runtime.
+    let mut upload = store.wait(async { WriteMultipart::new_with_chunk_size(upload, PART_BYTES) });
+    let mut part = vec![0; PART_BYTES];
+    loop {
+        let read = match file.read(&mut part) {
+            Ok(read) => read,
+            Err(error) => {
+                // The first error is what matters; the store forgets what was begun.
+                let _ = store.wait(upload.abort());
+                return Err(LakeError::io(staged, error));
+            }
+        };
+        if read == 0 {
+            break;
+        }
+        let sent = async {
+            upload.wait_for_capacity(PARTS_AT_ONCE).await?;
+            upload.write(&part[..read]);
+            Ok(())
+        };
+        store.wait(sent).map_err(failed)?;
+    }
+    store.wait(upload.finish()).map_err(failed)?;
+    Ok(())
+}
