@@ -7,8 +7,10 @@ mod crash;
 mod documents;
 mod footers;
 mod full;
+mod overtaken;
 mod readers;
 mod refusals;
+mod s3;
 mod sizes;
 mod synthetic;
 

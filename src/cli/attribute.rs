@@ -14,6 +14,7 @@ use crate::dictionary::Dictionary;
 use crate::error::{Error, UsageError};
 use crate::intervene::attribute::{Ask, Attributed, Effect, Plan, Values, Verdict, Writer, verdicts};
 use crate::intervene::{Base, Metric, Pair};
+use crate::lake::check_local;
 use crate::model::Freeze;
 
 /// Estimate what every feature, and what no feature explains, would do to the metric; audit the largest exactly
@@ -219,6 +220,7 @@ impl Options {
 
 /// The mean of every feature of each dictionary over the lake.
 fn means(lake: &Path, subject: &Subject) -> Result<Vec<(usize, Vec<f32>)>, Error> {
+    check_local(lake)?;
     let tables = Tables::open(lake)?;
     let of_layer = |dictionary: &Dictionary| {
         let layer = dictionary.hook.layer;

@@ -20,7 +20,7 @@ use crate::capture::{
 use crate::dictionary::{Dictionary, Keep, Measured};
 use crate::error::{Error, UsageError};
 use crate::game::{BetType, Components, Decide, PromptGame, Rules, read_prompts, slot_machine_key};
-use crate::lake::{Lake, LakeError};
+use crate::lake::{Lake, LakeError, check_place};
 use crate::model::{self, Dtype, Model, Opened};
 
 /// Tokens of the first prompts that a run is checked on before it begins.
@@ -127,6 +127,7 @@ fn go<M: Model>(
 impl Plan {
     pub(super) fn resolve(options: Options) -> Result<Self, Error> {
         let lake = options.lake.clone().ok_or(UsageError::Missing("lake"))?;
+        check_place(&lake)?;
         let keep = match options.top_k.as_deref() {
             Some("all") => Keep::All,
             Some(word) => Keep::Top(parse_positive("top-k", word, "a number above 0, or `all`")?),

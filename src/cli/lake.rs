@@ -14,7 +14,7 @@ use crate::lake::{Info, Lake};
 pub(super) enum Command {
     /// Say what a lake holds: games, tables, runs, dictionaries, sizes
     Info {
-        /// The lake
+        /// The lake: a folder or a URL
         lake: PathBuf,
     },
 }

@@ -14,8 +14,9 @@ use crate::error::UsageError;
 #[derive(Clone, Debug, Default, clap::Args, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Options {
-    /// The lake: a folder, made if it is missing
-    #[arg(long, value_name = "DIR")]
+    /// The lake: a folder, or `s3://BUCKET/PATH` with credentials in the environment (`AWS_ACCESS_KEY_ID`, …); made if
+    /// it is missing
+    #[arg(long, value_name = "DIR|URL")]
     pub(super) lake: Option<PathBuf>,
     /// The model: a folder, a Hugging Face id (org/name or org/name@revision) or a GGUF file
     /// [default: SmolLM2-135M-Instruct]

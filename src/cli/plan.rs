@@ -139,7 +139,7 @@ fn render(told: &Told) -> String {
     for (name, value) in told {
         let value = match value.as_u64() {
             Some(number) => thousands(number),
-            None => value.as_str().unwrap_or_default().to_owned(),
+            None => value.as_str().unwrap_or("not limited").to_owned(),
         };
         let _ = writeln!(text, "{:<22}{value:>24}", name.replace('_', " "));
     }

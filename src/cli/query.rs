@@ -16,6 +16,7 @@ use super::Ending;
 use super::asked::Options;
 use super::{given, ui};
 use crate::error::Error;
+use crate::lake::check_local;
 
 /// Ask a lake a question.
 #[derive(Debug, Subcommand)]
@@ -231,7 +232,9 @@ impl Question {
 fn comparison(asked: &Options, with: Option<&PathBuf>, against: &[String]) -> Result<Asked, Error> {
     let condition = Condition::parse(against.iter().map(String::as_str))?;
     let (first, selection) = asked.begin_all(compare::QUERY.name)?;
-    let second = Tables::open(with.unwrap_or(&asked.lake))?.only(condition)?;
+    let with = with.unwrap_or(&asked.lake);
+    check_local(with)?;
+    let second = Tables::open(with)?.only(condition)?;
     let differing = compare::differing(&first, &second)?;
     if !differing.is_empty() {
         let layers = differing.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");

@@ -107,8 +107,7 @@ impl Lake {
         self.is_current = false;
         let (parts, entries) = self.stage(frames, &run, &blocks, &transaction)?;
         watch.at(Stage::Staged);
-        lock.check()?;
-        self.put_in_place(&parts, &mut watch)?;
+        self.put_in_place(&parts, lock, &mut watch)?;
         self.publish(entries, lock, &mut watch)?;
         let mut receipt = Receipt { games: games.len(), ..Receipt::default() };
         for (part, NewFile { file, .. }) in &parts {
@@ -230,9 +229,15 @@ impl Lake {
     }
 
     /// Puts the files into the tables' folders.
-    fn put_in_place(&self, parts: &[(Part, NewFile)], watch: &mut Watch<'_>) -> Result<(), LakeError> {
+    fn put_in_place(
+        &self,
+        parts: &[(Part, NewFile)],
+        lock: &Held,
+        watch: &mut Watch<'_>,
+    ) -> Result<(), LakeError> {
         let put = |(part, _): &(Part, NewFile)| {
-            self.store.put_unsettled(&format!("{}/{}", part.table.name, part.path), &part.staged)
+            lock.check()?;
+            self.store.put_new(&format!("{}/{}", part.table.name, part.path), &part.staged)
         };
         let mut folders = BTreeSet::new();
         if watch.0.is_none() && self.store.objects().is_some() {

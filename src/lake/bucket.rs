@@ -32,22 +32,10 @@ impl Bucket {
     /// The folder that `url` names: `s3://`, `gs://` or `az://`, then the bucket, then the folder's path.
     ///
     /// # Errors
-    /// [`LakeError::BadUrl`], which does not repeat the URL: it may hold a secret.
+    /// As [`parse`], and if the store was not built in, or the environment does not say who asks.
     pub(super) fn open(url: &str) -> Result<Self, LakeError> {
-        let (scheme, rest) = url.split_once("://").unwrap_or_default();
-        let bad = |what: &str| LakeError::BadUrl { scheme: scheme.to_owned(), what: what.to_owned() };
-        if rest.contains('@') {
-            return Err(bad("holds a user or a key, which belong into the environment"));
-        }
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-=/".contains(c);
-        if !rest.chars().all(is_plain) {
-            return Err(bad("holds more than a bucket and a path of letters, digits and . _ - = /"));
-        }
-        let parts = rest.trim_end_matches('/').split('/').collect::<Vec<_>>();
-        if parts.iter().any(|part| part.is_empty() || part.chars().all(|c| c == '.')) {
-            return Err(bad("has no bucket, or an empty part in its path"));
-        }
-        let (bucket, folders) = parts.split_first().ok_or_else(|| bad("has no bucket"))?;
+        let (scheme, parts) = parse(url)?;
+        let (bucket, folders) = parts.split_first().ok_or_else(|| bad(scheme, "has no bucket"))?;
         Ok(Self {
             objects: of_scheme(scheme, bucket)?,
             url: format!("{scheme}://{}", parts.join("/")),
@@ -56,22 +44,45 @@ impl Bucket {
     }
 }
 
+/// The scheme of a URL, and its bucket and folders.
+///
+/// # Errors
+/// [`LakeError::BadUrl`], which does not repeat the URL: it may hold a secret.
+pub(super) fn parse(url: &str) -> Result<(&str, Vec<&str>), LakeError> {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    if !["s3", "gs", "az"].contains(&scheme) {
+        return Err(bad("s3, gs or az", "is of another store"));
+    }
+    if rest.contains('@') {
+        return Err(bad(scheme, "holds a user or a key, which belong into the environment"));
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-=/".contains(c);
+    if !rest.chars().all(is_plain) {
+        return Err(bad(scheme, "holds more than a bucket and a path of letters, digits and . _ - = /"));
+    }
+    let parts = rest.trim_end_matches('/').split('/').collect::<Vec<_>>();
+    if parts.iter().any(|part| part.is_empty() || part.chars().all(|c| c == '.')) {
+        return Err(bad(scheme, "has no bucket, or an empty part in its path"));
+    }
+    Ok((scheme, parts))
+}
+
+fn bad(scheme: &str, what: &str) -> LakeError {
+    LakeError::BadUrl { scheme: scheme.to_owned(), what: what.to_owned() }
+}
+
 fn of_scheme(scheme: &str, bucket: &str) -> Result<Arc<dyn ObjectStore>, LakeError> {
     let made = match scheme {
         "s3" => s3(bucket),
         "gs" => gs(bucket),
         "az" => az(bucket),
-        _ => return Err(bad_scheme(scheme, "is of no store that is known: s3, gs or az")),
+        _ => return Err(bad("s3, gs or az", "is of another store")),
     };
     made.map_err(|error| match error {
         Missing::Feature(feature) => LakeError::NotBuilt { scheme: scheme.to_owned(), feature },
         Missing::Credentials => LakeError::NoCredentials { bucket: format!("{scheme}://{bucket}") },
         Missing::Setting(error) => LakeError::store(format!("{scheme}://{bucket}").as_ref(), &error),
     })
-}
-
-fn bad_scheme(scheme: &str, what: &str) -> LakeError {
-    LakeError::BadUrl { scheme: scheme.to_owned(), what: what.to_owned() }
 }
 
 /// Why there is no client.

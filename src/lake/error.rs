@@ -193,6 +193,12 @@ pub enum LakeError {
         /// The version.
         version: u64,
     },
+    /// Somebody has put an object where this writer was about to.
+    #[error("another writer put {} there, where this one was about to put its own", .path.display())]
+    Occupied {
+        /// The object.
+        path: PathBuf,
+    },
     /// The lease of the writers' lock was over before the writer was done.
     #[error("the writers' lock of {} was lost: this writer stood still for longer than a lease", .path.display())]
     LockLost {
@@ -389,7 +395,7 @@ impl LakeError {
                 "copy the lake to a folder, or run the SQL in queries/ with DuckDB or Spark"
             }
             Self::Refused { .. } => "check the credentials in the environment, and what they allow",
-            Self::Overtaken { .. } | Self::LockLost { .. } => {
+            Self::Overtaken { .. } | Self::Occupied { .. } | Self::LockLost { .. } => {
                 "run the same command again; it goes on with what is missing"
             }
             Self::Batch(_) => "this is a mistake in saelake; nothing was committed",
@@ -434,10 +440,12 @@ impl LakeError {
     pub(crate) fn store(path: &Path, source: &object_store::Error) -> Self {
         use object_store::Error::{PermissionDenied, Unauthenticated};
         let (path, said) = (path.to_owned(), bucket::said(source));
-        match source {
-            PermissionDenied { .. } | Unauthenticated { .. } => Self::Refused { path, said },
-            _ => Self::Store { path, said },
+        let is_refused = matches!(source, PermissionDenied { .. } | Unauthenticated { .. });
+        // What a list says of it is not told apart.
+        if is_refused || ["401", "403"].iter().any(|code| said.contains(&format!("status code: {code}"))) {
+            return Self::Refused { path, said };
         }
+        Self::Store { path, said }
     }
 
     /// A failure of the Delta log of the table in `path`: the file system's if one is at the bottom of it. What an object

@@ -74,7 +74,11 @@ struct Now {
 impl Lease {
     /// Waits for the lock.
     pub(super) fn take(store: &Store) -> Result<(Self, Left), LakeError> {
-        let (holder, lease) = (holder(), lease());
+        Self::take_for(store, lease())
+    }
+
+    fn take_for(store: &Store, lease: Duration) -> Result<(Self, Left), LakeError> {
+        let holder = holder();
         let (mut watched, mut pause): (Option<(UpdateVersion, Instant)>, _) = (None, LOOKS.0);
         // What is taken, in case the answer to a change that was made is lost.
         let mut wanted = Left::Clean;
@@ -245,5 +249,102 @@ fn put(store: &Store, record: &Record, mode: PutMode) -> Result<Option<UpdateVer
         Ok(put) => Ok(Some(put.into())),
         Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(LakeError::store(&place, &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use schemas::tokens;
+
+    use super::*;
+    use crate::lake::commit::Change;
+    use crate::lake::log::{Log, News};
+
+    const SHORT: Duration = Duration::from_millis(200);
+
+    /// A holder that stands still: it writes its lock no more.
+    fn stand_still(lease: &mut Lease) {
+        lease.beat.now().is_over = true;
+        lease.beat.wake.notify_all();
+        lease.thread.take().unwrap().join().unwrap();
+    }
+
+    fn marked(name: &str) -> Change {
+        Change { transaction: Some((name.to_owned(), 1)), ..Change::default() }
+    }
+
+    #[test]
+    fn a_lock_that_was_given_back_says_what_was_left() {
+        let store = Store::in_memory();
+        Lease::prepare(&store).unwrap();
+        for (is_clean, left) in
+            [(true, Left::Clean), (false, Left::Clean), (true, Left::Dirty), (true, Left::Clean)]
+        {
+            let (lease, found) = Lease::take_for(&store, SHORT).unwrap();
+            assert_eq!(found, left);
+            lease.check().unwrap();
+            lease.end(is_clean).unwrap();
+        }
+        // Who panics gives it back too, and says nothing of how the lake is.
+        drop(Lease::take_for(&store, SHORT).unwrap());
+        assert_eq!(Lease::take_for(&store, SHORT).unwrap().1, Left::Dirty);
+    }
+
+    #[test]
+    fn a_lock_is_kept_for_as_long_as_its_holder_writes_it() {
+        let store = Store::in_memory();
+        let busy = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let (lease, _) = Lease::take_for(&store, SHORT).unwrap();
+                    assert!(!busy.swap(true, Ordering::SeqCst), "two have the lock");
+                    // Longer than a lease.
+                    thread::sleep(SHORT * 3 / 2);
+                    lease.check().unwrap();
+                    busy.store(false, Ordering::SeqCst);
+                    lease.end(true).unwrap();
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_holder_that_stood_still_loses_its_lock() {
+        let store = Store::in_memory();
+        let (mut late, _) = Lease::take_for(&store, SHORT).unwrap();
+        stand_still(&mut late);
+        let began = Instant::now();
+        let (next, left) = Lease::take_for(&store, SHORT).unwrap();
+        assert!(matches!(left, Left::Running(_)) && began.elapsed() >= SHORT, "{left:?}");
+        assert!(matches!(late.check(), Err(LakeError::LockLost { .. })));
+        // It cannot give back what it does not have.
+        late.beat.change(&mut late.beat.now(), State::Free).unwrap();
+        assert_eq!(find(&store).unwrap().unwrap().0.state, State::Held);
+        next.check().unwrap();
+    }
+
+    #[test]
+    fn a_late_writer_finds_its_version_taken() {
+        let store = Store::in_memory();
+        Log::create(&store, &tokens::TABLE).unwrap();
+        let open = || Log::open(&store, &tokens::TABLE).unwrap();
+        let (mut late, mut next) = (open(), open());
+        let prepared = late.prepare(marked("late")).unwrap();
+        next.fence(7).unwrap();
+        let error = late.publish(prepared).unwrap_err();
+        assert!(matches!(error, LakeError::Overtaken { table: "tokens", version: 1, .. }), "{error}");
+        assert_eq!(late.refresh().unwrap(), News::Added);
+        assert_eq!(
+            (late.transaction("late").unwrap(), late.transaction("saelake.lock").unwrap()),
+            (None, Some(7))
+        );
+        // Whoever was faster than the fence was in time.
+        late.commit(marked("in time")).unwrap();
+        next.fence(8).unwrap();
+        assert_eq!((next.version, next.transaction("in time").unwrap()), (3, Some(1)));
+        assert_eq!(open().version, 3);
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Log {
     pub(super) version: u64,
     /// The files after it, by path.
     pub(super) files: BTreeMap<String, DataFile>,
+    /// The version of the last checkpoint; 0 if there is none.
+    checkpoint: u64,
 }
 
 /// A file of a table.
@@ -97,8 +99,10 @@ impl Log {
         }
         let logs = store.log_store(table.name)?;
         let delta = DeltaTable::new(LogStoreRef::clone(&logs));
-        let mut log = Self { table, store: store.clone(), logs, delta, version: 0, files: BTreeMap::new() };
+        let (store, files) = (store.clone(), BTreeMap::new());
+        let mut log = Self { table, store, logs, delta, version: 0, files, checkpoint: 0 };
         log.read_anew()?;
+        log.checkpoint = log.last_checkpoint()?;
         Ok(log)
     }
 
@@ -139,7 +143,8 @@ impl Log {
             }
         }
         // Whoever cleans up a log deletes entries that a checkpoint holds.
-        if self.last_checkpoint()? > self.version {
+        self.checkpoint = self.last_checkpoint()?;
+        if self.checkpoint > self.version {
             self.read_anew()?;
             news = News::Changed;
         }
@@ -159,14 +164,18 @@ impl Log {
         version.map_err(|error| self.unusable(error))
     }
 
-    /// Writes a checkpoint if enough commits have come since the last one.
-    pub(crate) fn checkpoint_if_due(&mut self) -> Result<(), LakeError> {
-        if self.version - self.last_checkpoint()?.min(self.version) < COMMITS_PER_CHECKPOINT {
-            return Ok(());
-        }
+    /// Commits since the last checkpoint, if they are enough for another.
+    pub(crate) fn due(&self) -> Option<u64> {
+        let commits = self.version.saturating_sub(self.checkpoint);
+        (commits >= COMMITS_PER_CHECKPOINT).then_some(commits)
+    }
+
+    /// Writes a checkpoint.
+    pub(crate) fn write_checkpoint(&mut self) -> Result<(), LakeError> {
         self.load()?;
         let written = self.store.wait(checkpoints::create_checkpoint(&self.delta, None));
         written.map_err(|error| self.unusable(error))?;
+        self.checkpoint = self.version;
         let Some(log) = self.store.local(&format!("{}/{LOG}", self.table.name)) else { return Ok(()) };
         let start = format!("{:020}.checkpoint", self.version);
         for name in disk::names(&log)?.iter().filter(|name| name.starts_with(&start)) {
@@ -184,14 +193,35 @@ impl Log {
 
     /// Reads the whole log.
     fn read_anew(&mut self) -> Result<(), LakeError> {
-        self.load()?;
+        if let Err(error) = self.load() {
+            self.refuse_torn_entry()?;
+            return Err(error);
+        }
         let snapshot = self.delta.snapshot().map_err(|error| self.unusable(error))?;
         #[expect(deprecated, reason = "nothing else tells the tags of a file")]
         let files: Vec<Add> = snapshot.log_data().iter().map(|view| view.add_action()).collect();
         self.version = snapshot.version();
         let files = files.iter().map(|add| self.data_file(add)).collect::<Result<Vec<_>, _>>()?;
         self.files = files.into_iter().map(|file| (file.path.clone(), file)).collect();
-        Ok(())
+        self.refuse_torn(self.version)
+    }
+
+    /// Says so if the last entry was cut off, where the log cannot be read.
+    fn refuse_torn_entry(&self) -> Result<(), LakeError> {
+        let entries = self.store.list(&format!("{}/{LOG}", self.table.name))?;
+        let version = |path: &str| path.rsplit('/').next()?.strip_suffix(".json")?.parse().ok();
+        let last: Option<u64> = entries.iter().filter_map(|entry| version(&entry.path)).max();
+        last.map_or(Ok(()), |last| self.refuse_torn(last))
+    }
+
+    /// Refuses an entry that was cut off. One that a checkpoint holds may be gone.
+    fn refuse_torn(&self, version: u64) -> Result<(), LakeError> {
+        let path = self.entry(version);
+        let is_whole = |entry: &Bytes| get_actions(version, entry).is_ok_and(|actions| !actions.is_empty());
+        if self.store.find(&path)?.is_none_or(|entry| is_whole(&entry)) {
+            return Ok(());
+        }
+        Err(LakeError::TornEntry { path: self.store.place(&path) })
     }
 
     /// Lets the crate that knows Delta read what it has not read yet.
@@ -202,10 +232,9 @@ impl Log {
 
     /// Takes in the entry of the commit after the last one that is known.
     fn take_in(&mut self, version: u64, entry: &Bytes) -> Result<News, LakeError> {
-        let actions = get_actions(version, entry).map_err(|error| self.unusable(error))?;
-        if actions.is_empty() {
-            return Err(LakeError::TornEntry { path: self.store.place(&self.entry(version)) });
-        }
+        let torn = || LakeError::TornEntry { path: self.store.place(&self.entry(version)) };
+        let actions =
+            get_actions(version, entry).ok().filter(|actions| !actions.is_empty()).ok_or_else(torn)?;
         let mut news = News::Added;
         for action in &actions {
             match action {

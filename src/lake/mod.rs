@@ -59,3 +59,4 @@ pub use log::DataFile;
 pub use open::Lake;
 pub use room::{check_room, free_bytes};
 pub use step::Step;
+pub use store::{check_local, check_place};

@@ -14,7 +14,10 @@ use super::LakeError;
 use super::layout::LOG;
 use super::store::{Found, Store};
 
-/// Larger files are sent in parts of this size, several at a time.
+/// Larger files are sent in parts, several at a time.
+const LARGE_BYTES: u64 = 64 << 20;
+
+/// The size of a part.
 const PART_BYTES: usize = 16 << 20;
 
 /// Parts on their way at a time.
@@ -83,18 +86,27 @@ pub(super) fn create(store: &Store, path: &str, bytes: &Bytes) -> Result<bool, L
 }
 
 /// Sends a local file to its place, deletes it here, and looks whether all of it has arrived.
-pub(super) fn upload(store: &Store, path: &str, staged: &Path) -> Result<(), LakeError> {
+///
+/// # Errors
+/// [`LakeError::Occupied`] of a new file if an object is there. The parts of a large one are put together whatever is
+/// there: no store makes a condition of that.
+pub(super) fn upload(store: &Store, path: &str, staged: &Path, is_new: bool) -> Result<(), LakeError> {
     let Some(objects) = store.objects() else { return Ok(()) };
     let failed = |error: std::io::Error| LakeError::io(staged, error);
     let mut file = File::open(staged).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
-    if size <= PART_BYTES as u64 {
+    if size > LARGE_BYTES {
+        upload_in_parts(store, objects.as_ref(), path, (file, staged))?;
+    } else {
         let mut bytes = Vec::with_capacity(size as usize);
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let put = store.wait(objects.put(&store.object(path), bytes.into()));
-        put.map_err(|error| LakeError::store(&store.place(path), &error))?;
-    } else {
-        upload_in_parts(store, objects.as_ref(), path, (file, staged))?;
+        let bytes = Bytes::from(bytes);
+        if !is_new {
+            let put = store.wait(objects.put(&store.object(path), bytes.into()));
+            put.map_err(|error| LakeError::store(&store.place(path), &error))?;
+        } else if !create(store, path, &bytes)? {
+            return Err(LakeError::Occupied { path: store.place(path) });
+        }
     }
     let arrived = store.size(path)?;
     if arrived != size {

@@ -14,7 +14,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::{Builder, Runtime};
 
-use super::bucket::Bucket;
+use super::bucket::{self, Bucket};
 use super::layout::STAGING;
 use super::scratch::Scratch;
 use super::{LakeError, disk, objects};
@@ -48,6 +48,28 @@ pub(crate) struct Found {
 /// Whether a lake's place is a URL.
 pub(crate) fn is_url(place: &Path) -> bool {
     place.to_str().is_some_and(|text| text.contains("://"))
+}
+
+/// Refuses a place that no lake can be at, before anything is done for it.
+///
+/// # Errors
+/// If it is a URL that is no place of a lake, of a store that was not built in, or whose credentials are not in the
+/// environment.
+pub fn check_place(place: &Path) -> Result<(), LakeError> {
+    if is_url(place) { Bucket::open(&place.to_string_lossy()).map(drop) } else { Ok(()) }
+}
+
+/// Refuses a lake that is in no local folder, for what reads files by themselves.
+///
+/// # Errors
+/// [`LakeError::NotLocal`].
+pub fn check_local(place: &Path) -> Result<(), LakeError> {
+    if !is_url(place) {
+        return Ok(());
+    }
+    // What holds a secret is not repeated.
+    bucket::parse(&place.to_string_lossy())?;
+    Err(LakeError::NotLocal { path: place.to_owned() })
 }
 
 impl Store {
@@ -151,18 +173,20 @@ impl Store {
         }
     }
 
-    /// Puts a file of [`Store::staging`] in its place. When it returns, the file is there to stay.
+    /// Puts a file of [`Store::staging`] in its place, which another may have. When it returns, the file is there to stay.
     pub(crate) fn put(&self, path: &str, staged: &Path) -> Result<(), LakeError> {
-        let folders = self.put_unsettled(path, staged)?;
-        folders.iter().try_for_each(|folder| disk::sync(folder))
+        match self.objects() {
+            None => disk::put(&self.place(path), staged)?.iter().try_for_each(|folder| disk::sync(folder)),
+            Some(_) => objects::upload(self, path, staged, false),
+        }
     }
 
-    /// Puts a file of [`Store::staging`] in its place; the folders that must be waited for with [`disk::sync`], since they
-    /// list what is new.
-    pub(super) fn put_unsettled(&self, path: &str, staged: &Path) -> Result<Vec<PathBuf>, LakeError> {
+    /// Puts a file of [`Store::staging`] in its place, which no other has; the folders that must be waited for with
+    /// [`disk::sync`], since they list what is new.
+    pub(super) fn put_new(&self, path: &str, staged: &Path) -> Result<Vec<PathBuf>, LakeError> {
         match self.objects() {
             None => disk::put(&self.place(path), staged),
-            Some(_) => objects::upload(self, path, staged).map(|()| Vec::new()),
+            Some(_) => objects::upload(self, path, staged, true).map(|()| Vec::new()),
         }
     }
 
@@ -219,5 +243,21 @@ impl Store {
         let url = format!("{location}/");
         let url = url.parse().map_err(|_| LakeError::NotUtf8 { path: place.clone() })?;
         Ok(default_logstore(of_table, Arc::clone(&bucket.objects), &url, &StorageConfig::default()))
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// A place in the memory of a test, which is an object store as any other.
+    pub(super) fn in_memory() -> Self {
+        let bucket = Bucket {
+            objects: Arc::new(object_store::memory::InMemory::new()),
+            url: "s3://memory/lake".to_owned(),
+            prefix: "lake".into(),
+        };
+        let runtime =
+            Builder::new_multi_thread().worker_threads(WAITING_THREADS).enable_all().build().unwrap();
+        let root = PathBuf::from(&bucket.url);
+        Self(Arc::new(Inner { root, bucket: Some(bucket), scratch: OnceLock::new(), runtime }))
     }
 }

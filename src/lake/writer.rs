@@ -24,8 +24,11 @@ impl Lake {
             self.is_sound = false;
         }
         self.repair()?;
-        let logs = self.logs.iter_mut().chain(&mut self.causal).collect();
-        at_once(logs, Log::checkpoint_if_due)?;
+        // One at a time, so that no writer waits for all of them.
+        let logs = self.logs.iter_mut().chain(&mut self.causal);
+        if let Some(log) = logs.filter(|log| log.due().is_some()).max_by_key(|log| log.due()) {
+            log.write_checkpoint()?;
+        }
         Ok(lock)
     }
 

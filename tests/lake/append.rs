@@ -116,14 +116,14 @@ fn blocks_are_filled_in_the_order_of_arrival() {
     assert_eq!((blocks[&200], blocks[&199], blocks[&198], blocks[&197]), (0, 0, 1, 1));
 }
 
-/// A hundred commits make a checkpoint, and after it the log says the same.
+/// A hundred commits make a checkpoint, of one table a batch, and after it the log says the same.
 #[test]
 fn logs_are_checkpointed() {
     let folder = folder();
     let tiny = Shape { steps: 1, tokens: 8, layers: &[], top_k: 0, heads: 0, keys: 0 };
     let mut lake = Lake::create_or_open(folder.path()).unwrap();
     let mut expected = Expected::default();
-    for game in 0..102 {
+    for game in 0..115 {
         let batch = if game == 0 { first_batch(&[game], tiny) } else { batch(&[game], tiny) };
         expected.add(&batch);
         lake.append(batch).unwrap();

@@ -94,7 +94,7 @@ impl Expected {
             let folders = table.partition.iter().map(|partition| (partition.name, "Int32".to_owned()));
             let columns: Map<String, Value> =
                 columns.chain(folders).map(|(name, ty)| (name.to_owned(), ty.into())).collect();
-            let (rows, checksum) = self.tables[table.name];
+            let (rows, checksum) = self.tables.get(table.name).copied().unwrap_or_default();
             let folders: Vec<&str> = table.partition.iter().map(|partition| partition.name).collect();
             let about = json!({
                 "columns": columns, "folders": folders, "rows": rows, "checksum": checksum.to_string(),

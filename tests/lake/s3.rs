@@ -1,0 +1,357 @@
+//! A lake on S3: the same appends, races and kills against a server on this machine, read by others' engines.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio, id};
+use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use saelake::lake::{Batch, Lake, LakeError, Receipt, Stage};
+
+use super::checksum::Expected;
+use super::folder;
+use super::synthetic::{SMALL, Shape, batch, first_batch};
+use crate::support::{python, repository, said};
+
+const SHAPE: Shape = Shape { layers: &[8], ..SMALL };
+const FIRST: [i64; 2] = [5, 3];
+const SECOND: [i64; 3] = [4, -9, 8];
+/// What must never be seen anywhere.
+const KEY: &str = "AKIATHEKEYOFTHETESTS";
+const SECRET: &str = "word-that-nobody-may-see";
+/// What the process that a test starts is to do.
+const DO: &str = "SAELAKE_TEST_S3_DO";
+const PLACE: &str = "SAELAKE_TEST_S3_PLACE";
+const LEASE: Duration = Duration::from_millis(1500);
+
+/// A server that ends with the tests: its input is closed then.
+struct Server {
+    _process: Child,
+    port: String,
+}
+
+fn server() -> &'static Server {
+    static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
+    &SERVER
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut process = Command::new(python())
+            .arg(repository("tests/python/s3_server.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        assert!(!port.trim().is_empty(), "the server has not begun");
+        Self { _process: process, port: port.trim().to_owned() }
+    }
+
+    /// A command that knows the server and its key by the environment.
+    fn with<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port))
+            .env("AWS_ALLOW_HTTP", "true")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("SAELAKE_LEASE_SECONDS", LEASE.as_secs_f64().to_string())
+    }
+
+    /// The process that does something to the lake at `place`.
+    fn child(&self, place: &str, what: &str) -> Command {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["lake::s3::child", "--exact", "--nocapture"]).env(DO, what).env(PLACE, place);
+        self.with(&mut child).stdout(Stdio::piped()).stderr(Stdio::piped());
+        child
+    }
+
+    fn run(&self, place: &str, what: &str) {
+        let output = self.child(place, what).output().unwrap();
+        assert_quiet(&output);
+        assert!(output.status.success(), "{what}: {}{}", text(&output.stdout), text(&output.stderr));
+        assert!(text(&output.stdout).contains("1 passed"));
+    }
+
+    /// Runs the program.
+    fn program(&self, arguments: &[&str]) -> Output {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_saelake"));
+        let output = self.with(program.args(arguments)).output().unwrap();
+        assert_quiet(&output);
+        output
+    }
+
+    /// What three engines in Python find in lakes, each compared with `expected`; the lakes, copied to one folder under
+    /// the last parts of their URLs.
+    fn check(&self, places: &[String], expected: &Expected) -> tempfile::TempDir {
+        self.copy(places, &expected.to_json())
+    }
+
+    /// The same of the tables in `expected`.
+    fn copy(&self, places: &[String], expected: &serde_json::Value) -> tempfile::TempDir {
+        let copy = folder();
+        let json = copy.path().join("expected.json");
+        fs::write(&json, expected.to_string()).unwrap();
+        let mut script = Command::new(python());
+        script.arg(repository("tests/python/s3_readers.py"));
+        script.arg(&json).arg(copy.path()).args(places.iter().map(|place| place.trim_start_matches("s3://")));
+        let output = self.with(&mut script).output().unwrap();
+        assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+        fs::remove_file(json).unwrap();
+        copy
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn assert_quiet(output: &Output) {
+    for said in [text(&output.stdout), text(&output.stderr)] {
+        assert!(!said.contains(KEY) && !said.contains(SECRET), "a secret was said");
+    }
+}
+
+/// Nothing below a folder holds a secret.
+fn assert_holds_no_secret(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assert_holds_no_secret(&path);
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            let holds = |word: &str| bytes.windows(word.len()).any(|window| window == word.as_bytes());
+            assert!(!holds(KEY) && !holds(SECRET), "{} holds a secret", path.display());
+        }
+    }
+}
+
+fn of(keys: &[&[i64]]) -> Expected {
+    let mut expected = Expected::default();
+    for (index, keys) in keys.iter().enumerate() {
+        expected.add(&if index == 0 { first_batch(keys, SHAPE) } else { batch(keys, SHAPE) });
+    }
+    expected
+}
+
+#[test]
+fn what_is_appended_to_a_bucket_is_what_every_engine_reads() {
+    let server = server();
+    let place = "s3://lakes/some/lake";
+    server.run(place, "append");
+    let copy = server.check(&[place.into()], &of(&[&FIRST, &SECOND]));
+    assert_holds_no_secret(copy.path());
+    // A copy of it is a lake in a folder, and the same.
+    Expected::of_lake(&Lake::open(copy.path().join("lake")).unwrap()).assert_same(&of(&[&FIRST, &SECOND]));
+    let info = server.program(&["lake", "info", place]);
+    assert!(text(&info.stdout).starts_with("format 2: 5 games, 10 steps,"), "{}", text(&info.stdout));
+}
+
+/// The stages of the second batch: every file staged, moved, and every table committed, `games` last.
+#[test]
+fn a_writer_killed_at_any_stage_leaves_the_bucket_whole() {
+    let server = server();
+    let stages = [0, 1, 5, 9, 12, 15, LAST];
+    let places: Vec<String> = stages.iter().map(|at| format!("s3://lakes/killed/at-{at}")).collect();
+    thread::scope(|scope| {
+        for (at, place) in stages.iter().zip(&places) {
+            scope.spawn(move || {
+                server.run(place, "append first");
+                let killed = server.child(place, &format!("die {at}")).output().unwrap();
+                let signal = std::os::unix::process::ExitStatusExt::signal(&killed.status);
+                assert_eq!(signal, Some(9), "{}", text(&killed.stderr));
+                server.run(place, if *at == LAST { "know second" } else { "append second" });
+            });
+        }
+    });
+    let copies = server.check(&places, &of(&[&FIRST, &SECOND]));
+    for at in stages {
+        let lake = Lake::open(copies.path().join(format!("at-{at}"))).unwrap();
+        Expected::of_lake(&lake).assert_same(&of(&[&FIRST, &SECOND]));
+        assert_eq!(lake.info().unwrap().tables.iter().map(|table| table.orphans).sum::<u64>(), 0);
+    }
+}
+
+/// The stage after the last commit.
+const LAST: usize = 16;
+
+/// Four writers of four games each, two of which are killed now and then: all games are there once, and no version of a
+/// log is missing.
+#[test]
+fn writers_race_and_die_and_every_game_is_there_once() {
+    let server = server();
+    let place = "s3://lakes/race";
+    server.run(place, "append first");
+    thread::scope(|scope| {
+        for writer in 0..4_u64 {
+            scope.spawn(move || {
+                let what = format!("append each {writer}");
+                for kill in (0..2).filter(|_| writer % 2 == 0) {
+                    let mut child = server.child(place, &what).spawn().unwrap();
+                    thread::sleep(Duration::from_millis(250 + 170 * writer + 410 * kill));
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                }
+                server.run(place, &what);
+            });
+        }
+    });
+    let keys: Vec<i64> = (100..116).collect();
+    let copy = server.check(&[place.into()], &of(&[&FIRST, &keys]));
+    let copy = copy.path().join("race");
+    let lake = Lake::open(&copy).unwrap();
+    assert_eq!(lake.n_games(), FIRST.len() + keys.len());
+    for table in schemas::ALL {
+        let log = copy.join(table.name).join("_delta_log");
+        let mut versions: Vec<u64> = fs::read_dir(log)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.strip_suffix(".json")?.parse().ok())
+            .collect();
+        versions.sort_unstable();
+        assert_eq!(versions, (0..versions.len() as u64).collect::<Vec<_>>(), "{}", table.name);
+    }
+}
+
+/// A writer that stands still for longer than a lease finds its lock taken over, and does no harm.
+#[test]
+fn a_writer_that_stood_still_is_overtaken() {
+    let server = server();
+    let place = "s3://lakes/late";
+    server.run(place, "append first");
+    let late = server.child(place, "stand still").spawn().unwrap();
+    let stop = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &late.id().to_string()]).status().unwrap().success());
+    };
+    // It stops itself when half of its tables are committed.
+    let began = Instant::now();
+    while !fs::read_to_string(format!("/proc/{}/stat", late.id())).unwrap().contains(") T ") {
+        assert!(began.elapsed() < Duration::from_secs(20), "it never stood still");
+        thread::sleep(Duration::from_millis(20));
+    }
+    server.run(place, "append other");
+    stop("-CONT");
+    let output = late.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    server.run(place, "find first and other");
+}
+
+#[test]
+fn what_cannot_be_is_said_in_one_line_without_a_secret() {
+    let server = server();
+    let url = format!("s3://{KEY}:{SECRET}@lakes/lake");
+    let token = format!("s3://lakes/lake?token={SECRET}");
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["lake", "info", &url], 2, "holds a user or a key"),
+        (&["query", "games", &url], 2, "holds a user or a key"),
+        (&["collect", "--lake", &token], 2, "holds more than a bucket and a path"),
+        (&["lake", "info", "s3://lakes/nothing"], 2, "there is no lake at s3://lakes/nothing"),
+        (&["lake", "info", "s3://closed/lake"], 3, "no permission for s3://closed/lake"),
+        (&["lake", "info", "gs://lakes/lake"], 2, "without the feature `gcp`"),
+        (&["query", "games", "s3://lakes/lake"], 2, "s3://lakes/lake is in an object store"),
+        (&["report", "s3://lakes/lake"], 2, "s3://lakes/lake is in an object store"),
+    ];
+    for (arguments, code, message) in cases {
+        let output = server.program(arguments);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(message), "{said}");
+        let errors = said.lines().filter(|line| line.starts_with("error: ")).count();
+        assert!(errors == 1 && said.lines().count() <= 2, "{said}");
+    }
+    let mut program = Command::new(env!("CARGO_BIN_EXE_saelake"));
+    program.args(["lake", "info", "s3://lakes/lake"]).env_remove("AWS_ACCESS_KEY_ID");
+    let output = program.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("no credentials for s3://lakes"), "{}", said(&output));
+}
+
+/// A prompt goes from the program into a bucket, and a second call adds nothing.
+#[test]
+fn collect_and_plan_know_a_bucket() {
+    let server = server();
+    let work = folder();
+    let prompts = work.path().join("prompts.jsonl");
+    fs::write(&prompts, r#"{"game": "a", "text": "The coin shows"}"#).unwrap();
+    let place = "s3://lakes/collected";
+    let options =
+        ["--lake", place, "--prompts", prompts.to_str().unwrap(), "--layers", "8", "--device", "cpu"];
+    let plan = server.program(&[&["plan"], &options[..]].concat());
+    assert!(plan.status.success(), "{}", said(&plan));
+    let made = server.program(&[&["collect"], &options[..]].concat());
+    assert!(made.status.success(), "{}", said(&made));
+    assert!(said(&made).contains("1 games, 1 steps"), "{}", said(&made));
+    let again = server.program(&[&["collect"], &options[..]].concat());
+    assert!(said(&again).contains("in the lake already"), "{}", said(&again));
+    let info = server.program(&["lake", "info", place]);
+    assert!(text(&info.stdout).contains("1 games, 1 steps"), "{}", text(&info.stdout));
+    let copy = server.copy(&[place.into()], &serde_json::json!({}));
+    assert_holds_no_secret(copy.path());
+}
+
+/// The process that works on a bucket; without the variables there is nothing to do.
+#[test]
+fn child() {
+    let (Ok(what), Ok(place)) = (std::env::var(DO), std::env::var(PLACE)) else { return };
+    let words: Vec<&str> = what.split(' ').collect();
+    let open = || Lake::create_or_open(&place).unwrap();
+    match words.as_slice() {
+        ["append"] => {
+            let mut lake = open();
+            append(&mut lake, &first_batch(&FIRST, SHAPE));
+            append(&mut lake, &batch(&SECOND, SHAPE));
+            Expected::of_lake(&lake).assert_same(&of(&[&FIRST, &SECOND]));
+            Expected::of_lake(&Lake::open(&place).unwrap()).assert_same(&of(&[&FIRST, &SECOND]));
+        }
+        ["append", "first"] => append(&mut open(), &first_batch(&FIRST, SHAPE)),
+        ["append", "second"] => append(&mut open(), &batch(&SECOND, SHAPE)),
+        ["append", "other"] => append(&mut open(), &batch(&SECOND[..1], SHAPE)),
+        ["find", "first", "and", "other"] => {
+            Expected::of_lake(&open()).assert_same(&of(&[&FIRST, &SECOND[..1]]));
+            assert_eq!(open().info().unwrap().tables.iter().map(|table| table.orphans).sum::<u64>(), 0);
+        }
+        ["know", "second"] => assert_eq!(open().append(batch(&SECOND, SHAPE)).unwrap(), Receipt::default()),
+        ["append", "each", writer] => {
+            let writer: i64 = writer.parse().unwrap();
+            let mut lake = open();
+            for key in (0..4).map(|index| 100 + 4 * writer + index) {
+                lake.refresh().unwrap();
+                if !lake.has_game(key) {
+                    append(&mut lake, &batch(&[key], SHAPE));
+                }
+            }
+        }
+        ["die", at] => at_stage(&place, at.parse().unwrap(), "-9"),
+        ["stand", "still"] => at_stage(&place, 12, "-STOP"),
+        _ => panic!("nobody knows how to {what}"),
+    }
+}
+
+/// Appends as whoever runs the program again after it was overtaken: a busy machine may hold a writer up for a lease.
+fn append(lake: &mut Lake, batch: &Batch) {
+    while let Err(error) = lake.append(batch.clone()) {
+        assert!(matches!(error, LakeError::LockLost { .. } | LakeError::Overtaken { .. }), "{error}");
+    }
+}
+
+/// Appends the second batch, and sends a signal to itself after a stage.
+fn at_stage(place: &str, at: usize, signal: &str) {
+    let mut lake = Lake::open(place).unwrap();
+    let mut stage = 0;
+    let appended = lake.append_watched(batch(&SECOND, SHAPE), &mut |_: Stage| {
+        if stage == at {
+            Command::new("kill").args([signal, &id().to_string()]).status().unwrap();
+            // Time for the signal to come.
+            thread::sleep(Duration::from_millis(100));
+        }
+        stage += 1;
+    });
+    let error = appended.unwrap_err();
+    assert!(matches!(error, LakeError::LockLost { .. } | LakeError::Overtaken { .. }), "{error}");
+    assert_eq!(error.exit_code(), 3);
+    assert!(!lake.has_game(SECOND[1]), "a game of a writer that was overtaken");
+}
