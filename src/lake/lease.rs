@@ -151,28 +151,27 @@ impl Lease {
     }
 
     /// Gives the lock back.
-    pub(super) fn end(mut self, is_clean: bool) -> Result<(), LakeError> {
-        self.stop(if is_clean { State::Free } else { State::Dirty })
+    pub(super) fn end(mut self, is_clean: bool) {
+        self.stop(if is_clean { State::Free } else { State::Dirty });
     }
 
-    fn stop(&mut self, state: State) -> Result<(), LakeError> {
-        let Some(thread) = self.thread.take() else { return Ok(()) };
+    fn stop(&mut self, state: State) {
+        let Some(thread) = self.thread.take() else { return };
         self.beat.now().is_over = true;
         self.beat.wake.notify_all();
         // It cannot have panicked, and the lock ends all the same.
         let _ = thread.join();
         let mut now = self.beat.now();
         if !now.is_lost {
-            self.beat.change(&mut now, state)?;
+            // A lock that cannot be given back is taken over in time.
+            let _ = self.beat.change(&mut now, state);
         }
-        Ok(())
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // A lock that cannot be given back is taken over in time.
-        let _ = self.stop(State::Dirty);
+        self.stop(State::Dirty);
     }
 }
 
@@ -285,7 +284,7 @@ mod tests {
             let (lease, found) = Lease::take_for(&store, SHORT).unwrap();
             assert_eq!(found, left);
             lease.check().unwrap();
-            lease.end(is_clean).unwrap();
+            lease.end(is_clean);
         }
         // Who panics gives it back too, and says nothing of how the lake is.
         drop(Lease::take_for(&store, SHORT).unwrap());
@@ -305,7 +304,7 @@ mod tests {
                     thread::sleep(SHORT * 3 / 2);
                     lease.check().unwrap();
                     busy.store(false, Ordering::SeqCst);
-                    lease.end(true).unwrap();
+                    lease.end(true);
                 });
             }
         });

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 
-use super::layout::{LOCK, STAGING};
+use super::layout::LOCK;
 use super::lease::Lease;
 use super::store::Store;
 use super::{LakeError, disk};
@@ -28,7 +28,7 @@ pub(super) struct Held {
 
 enum Lock {
     /// Locked until it is closed or its process dies. What is in it says that its holder has not ended well.
-    File(File, PathBuf),
+    File(File),
     Lease(Lease),
 }
 
@@ -48,7 +48,7 @@ impl Held {
             file.write_all(b"writing\n").map_err(failed)?;
         }
         let left = if said.is_empty() { Left::Clean } else { Left::Dirty };
-        Ok(Self { lock: Lock::File(file, path), left })
+        Ok(Self { lock: Lock::File(file), left })
     }
 
     /// Sees to it that the lock can be taken when it is needed.
@@ -59,18 +59,17 @@ impl Held {
     /// Refuses to go on after somebody has taken the lock over.
     pub(super) fn check(&self) -> Result<(), LakeError> {
         match &self.lock {
-            Lock::File(..) => Ok(()),
+            Lock::File(_) => Ok(()),
             Lock::Lease(lease) => lease.check(),
         }
     }
 
-    /// Gives the lock back, and says whether the lake holds nothing that belongs to no game.
-    pub(super) fn end(self, is_clean: bool) -> Result<(), LakeError> {
+    /// Gives the lock back, and says whether the lake holds nothing that belongs to no game. What is committed stays if
+    /// that fails: the system or the next writer takes the lock, and clears away what there may be.
+    pub(super) fn end(self, is_clean: bool) {
         match self.lock {
-            Lock::File(file, path) if is_clean => {
-                file.set_len(0).map_err(|error| LakeError::io(&path, error))
-            }
-            Lock::File(..) => Ok(()),
+            Lock::File(file) if is_clean => drop(file.set_len(0)),
+            Lock::File(_) => {}
             Lock::Lease(lease) => lease.end(is_clean),
         }
     }
@@ -81,7 +80,6 @@ fn open(store: &Store) -> Result<(File, PathBuf), LakeError> {
     let path = store.staging()?.join(LOCK);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|error| LakeError::io(&path, error))?;
-    debug_assert!(path.ends_with(PathBuf::from(STAGING).join(LOCK)));
     Ok((file, path))
 }
 

@@ -299,3 +299,38 @@ fn fields(table: &Table) -> Vec<StructField> {
         |partition: &schemas::Partition| StructField::new(partition.name, DataType::INTEGER, false);
     table.columns.iter().map(column).chain(table.partition.iter().map(partition)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use schemas::tokens;
+
+    use super::*;
+    use crate::lake::commit::Change;
+
+    /// A checkpoint in a bucket holds what its log says, and commits after it count.
+    #[test]
+    fn a_log_in_a_bucket_is_checkpointed() {
+        let store = Store::in_memory();
+        Log::create(&store, &tokens::TABLE).unwrap();
+        let mut log = Log::open(&store, &tokens::TABLE).unwrap();
+        let commit = |log: &mut Log, name: &str| {
+            log.commit(Change { transaction: Some((name.to_owned(), 1)), ..Change::default() }).unwrap();
+        };
+        for number in 1..=COMMITS_PER_CHECKPOINT {
+            assert_eq!(log.due(), None);
+            commit(&mut log, &number.to_string());
+        }
+        assert_eq!(log.due(), Some(COMMITS_PER_CHECKPOINT));
+        log.write_checkpoint().unwrap();
+        assert_eq!(log.due(), None);
+        commit(&mut log, "after");
+        for number in 0..COMMITS_PER_CHECKPOINT {
+            store.delete(&log.entry(number)).unwrap();
+        }
+        let mut read = Log::open(&store, &tokens::TABLE).unwrap();
+        assert_eq!((read.version, read.due()), (COMMITS_PER_CHECKPOINT + 1, None));
+        for name in ["1", "100", "after"] {
+            assert_eq!(read.transaction(name).unwrap(), Some(1), "{name}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use schemas::{Table, Values, dictionaries, runs};
 use super::at_once::at_once;
 use super::contents::Contents;
 use super::layout::STAGING;
-use super::lock::Held;
+use super::lock::{Held, Left};
 use super::log::{DataFile, Log, News};
 use super::store::{Store, is_url};
 use super::{LakeError, disk, file};
@@ -48,15 +48,7 @@ impl Lake {
         let store = Store::at(place)?;
         if !is_lake(&store)? {
             refuse_other_files(&store)?;
-            let store = settled(place)?;
-            store.staging()?;
-            // `games` is the last table: once it is there, the lake is whole.
-            for table in schemas::ALL {
-                Log::create(&store, table)?;
-            }
-            if let Some(root) = store.local("") {
-                disk::sync(&root)?;
-            }
+            make(&settled(place)?)?;
         }
         let lake = Self::open(place)?;
         // Better now than after the first batch has been computed.
@@ -194,6 +186,24 @@ impl Lake {
 
 fn is_lake(store: &Store) -> Result<bool, LakeError> {
     Log::is_there(store, &schemas::games::TABLE)
+}
+
+/// Makes a lake, unless somebody else does so at the same time.
+fn make(store: &Store) -> Result<(), LakeError> {
+    let lock = Held::take(store)?;
+    let is_new = !is_lake(store)?;
+    if is_new {
+        // `games` is the last table: once it is there, the lake is whole.
+        for table in schemas::ALL {
+            Log::create(store, table)?;
+        }
+        if let Some(root) = store.local("") {
+            disk::sync(&root)?;
+        }
+    }
+    let is_clean = is_new || lock.left == Left::Clean;
+    lock.end(is_clean);
+    Ok(())
 }
 
 /// The place of a lake that is there, by the path that it has for good.

@@ -43,8 +43,7 @@ impl Lake {
             // writer does it.
             let _ = lock.check().and_then(|()| self.refresh()).and_then(|()| self.repair());
         }
-        let ended = lock.end(self.is_sound);
-        let done = done?;
-        ended.map(|()| done)
+        lock.end(self.is_sound);
+        done
     }
 }
