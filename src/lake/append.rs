@@ -68,9 +68,11 @@ impl Lake {
         batch: Batch,
         watch: &mut dyn FnMut(Stage),
     ) -> Result<Receipt, LakeError> {
+        self.check_format()?;
         let lock = self.open_lock()?;
         lock.lock().map_err(|error| LakeError::io(&self.root, error))?;
         self.refresh()?;
+        self.check_format()?;
         self.repair()?;
         for log in &self.logs {
             self.runtime.block_on(log.checkpoint_if_due())?;
@@ -97,6 +99,8 @@ impl Lake {
             return Ok(Receipt::default());
         }
         let mut batch = batch;
+        batch.round(self.activation_bits(&batch));
+        batch.roll_up();
         let run = self.admit(&mut batch)?;
         let blocks = self.assign_blocks(&mut batch);
         let contents = self.contents_with(&batch);

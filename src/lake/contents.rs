@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::{Table, Values, dictionaries, games, runs};
 
 use super::log::Log;
-use super::{LakeError, file, statistics};
+use super::{LakeError, file};
 
 /// The games of a lake and what they come from.
 #[derive(Default)]
@@ -20,7 +20,6 @@ pub(crate) struct Contents {
 
 impl Contents {
     pub(crate) fn read(logs: &[Log]) -> Result<Self, LakeError> {
-        refuse_later_format(logs)?;
         let games = rows(logs, &games::TABLE, games::Rows::from_values, games::Rows::append)?;
         let runs = rows(logs, &runs::TABLE, runs::Rows::from_values, runs::Rows::append)?;
         let dictionaries =
@@ -49,20 +48,6 @@ impl Contents {
     pub(crate) fn has_run(&self, run: &str) -> bool {
         self.runs.iter().any(|row| row.run == run)
     }
-}
-
-/// The version is looked at before anything else: what a later layout means is not known.
-fn refuse_later_format(logs: &[Log]) -> Result<(), LakeError> {
-    for log in logs.iter().filter(|log| log.table.name == runs::TABLE.name) {
-        for file in log.files()? {
-            let footer = file::footer(&log.folder.join(&file.path))?;
-            let found = statistics::greatest(&footer, "format_version").unwrap_or(0);
-            if found > schemas::FORMAT_VERSION {
-                return Err(LakeError::FormatTooNew { found, supported: schemas::FORMAT_VERSION });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Every row of a table, file by file.

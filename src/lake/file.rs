@@ -18,7 +18,7 @@ use parquet::file::serialized_reader::SerializedFileReader;
 use rayon::prelude::*;
 use schemas::{Encoding, Table, Values};
 
-use super::{LakeError, columns};
+use super::{Format, LakeError, columns, formats};
 
 /// Rows of a row group: DuckDB's own number, so that its threads share a file evenly.
 pub const ROWS_PER_GROUP: usize = 122_880;
@@ -29,6 +29,9 @@ pub const ROWS_PER_PAGE: usize = 8_192;
 
 /// Level 9 would save 1 % of the bytes and take 2.6 times as long.
 const ZSTD_LEVEL: i32 = 3;
+
+/// What a file's footer calls the version of its layout.
+const FORMAT_VERSION: &str = "saelake.format_version";
 
 /// Writes sorted rows to a new file and waits until the disk has them.
 pub(crate) fn write(table: &Table, rows: &[RecordBatch], path: &Path) -> Result<(), LakeError> {
@@ -116,7 +119,7 @@ fn properties(table: &Table) -> Result<WriterProperties, ParquetError> {
         .set_sorting_columns(Some(sorting.collect()))
         .set_key_value_metadata(Some(vec![
             about("saelake.table", table.name.to_owned()),
-            about("saelake.format_version", schemas::FORMAT_VERSION.to_string()),
+            about(FORMAT_VERSION, schemas::FORMAT_VERSION.to_string()),
         ]));
     for column in table.columns {
         let encoding = match column.encoding {
@@ -138,6 +141,12 @@ pub(crate) fn footer(path: &Path) -> Result<ParquetMetaData, LakeError> {
     Ok(reader.metadata().clone())
 }
 
+/// The version of the layout that a file says it is in; none if another program wrote it.
+fn format_version(footer: &ParquetMetaData) -> Option<i32> {
+    let about = footer.file_metadata().key_value_metadata()?;
+    about.iter().find(|pair| pair.key == FORMAT_VERSION)?.value.as_ref()?.parse().ok()
+}
+
 /// Every row of a file.
 pub(crate) fn read(table: &Table, path: &Path) -> Result<Vec<Values>, LakeError> {
     let file = File::open(path).map_err(|error| LakeError::io(path, error))?;
@@ -148,15 +157,17 @@ pub(crate) fn read(table: &Table, path: &Path) -> Result<Vec<Values>, LakeError>
     })
 }
 
-/// Columns are found by name: a later version of the layout may have added some.
+/// Columns are found by name: a later version of the layout may have added some, and an earlier one lacks some.
 fn decode(table: &Table, file: File) -> Result<RecordBatch, ParquetError> {
     let schema = columns::schema(table);
-    let batches: Vec<RecordBatch> =
-        ParquetRecordBatchReaderBuilder::try_new(file)?.build()?.collect::<Result<_, _>>()?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let is_earlier = format_version(reader.metadata()).is_some_and(|version| version < Format::LAST.number());
+    let batches: Vec<RecordBatch> = reader.build()?.collect::<Result<_, _>>()?;
     let by_name = |batch: &RecordBatch| -> Result<RecordBatch, ParquetError> {
         let arrays = schema.fields().iter().map(|field| {
             let missing = || ParquetError::General(format!("column `{}` is missing", field.name()));
-            batch.column_by_name(field.name()).cloned().ok_or_else(missing)
+            let filled = || formats::filled(table, field.name(), batch.num_rows()).filter(|_| is_earlier);
+            batch.column_by_name(field.name()).cloned().or_else(filled).ok_or_else(missing)
         });
         Ok(RecordBatch::try_new(schema.clone(), arrays.collect::<Result<_, ParquetError>>()?)?)
     };

@@ -14,7 +14,7 @@ use schemas::{Table, Type};
 use serde_json::Value;
 
 use super::layout::{Folders, LOG};
-use super::{LakeError, file, statistics};
+use super::{Format, LakeError, file, statistics};
 
 /// A checkpoint gathers this many commits in one file. Without checkpoints, opening a table reads every
 /// commit: 20 to 30 seconds at some ten thousand.
@@ -50,7 +50,7 @@ impl Log {
             .with_location(location)
             .with_table_name(table.name)
             .with_comment(table.about)
-            .with_columns(fields(table))
+            .with_columns(fields(table, Format::LAST))
             .with_partition_columns(table.partition.iter().map(|partition| partition.name))
             .with_configuration_property(
                 TableProperty::CheckpointInterval,
@@ -85,8 +85,13 @@ impl Log {
         Ok(logs)
     }
 
-    /// The columns that the table must have and those that it has, if they differ.
-    pub(crate) fn check_columns(&self) -> Result<(), LakeError> {
+    /// Whether the table has a column of this name.
+    pub(crate) fn has_column(&self, name: &str) -> Result<bool, LakeError> {
+        Ok(self.snapshot()?.schema().fields().any(|field| field.name() == name))
+    }
+
+    /// The columns that the table must have in a lake of `format` and those that it has, if they differ.
+    pub(crate) fn check_columns(&self, format: Format) -> Result<(), LakeError> {
         let list = |fields: Vec<StructField>| {
             let mut names: Vec<String> =
                 fields.iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
@@ -94,7 +99,7 @@ impl Log {
             names.join(", ")
         };
         let schema = self.snapshot()?.schema();
-        let (found, expected) = (list(schema.fields().cloned().collect()), list(fields(self.table)));
+        let (found, expected) = (list(schema.fields().cloned().collect()), list(fields(self.table, format)));
         if found != expected {
             return Err(LakeError::OtherColumns { table: self.table.name, found, expected });
         }
@@ -229,7 +234,7 @@ fn sync_file(path: &Path) -> Result<(), LakeError> {
 }
 
 /// The columns of the table as its log names them: those of the files, then the folders.
-fn fields(table: &Table) -> Vec<StructField> {
+fn fields(table: &Table, format: Format) -> Vec<StructField> {
     let column = |column: &schemas::Column| {
         let ty = match column.ty {
             Type::Int32 => DataType::INTEGER,
@@ -242,7 +247,7 @@ fn fields(table: &Table) -> Vec<StructField> {
     };
     let partition =
         |partition: &schemas::Partition| StructField::new(partition.name, DataType::INTEGER, false);
-    table.columns.iter().map(column).chain(table.partition.iter().map(partition)).collect()
+    format.columns(table).map(column).chain(table.partition.iter().map(partition)).collect()
 }
 
 fn partition_values(folders: Folders) -> std::collections::HashMap<String, Option<String>> {

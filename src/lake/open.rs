@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::contents::Contents;
 use super::layout::{LOG, STAGING};
 use super::log::{DataFile, Log, sync_folder};
-use super::{LakeError, file};
+use super::{Format, LakeError, file};
 
 /// A folder of tables, open for reading and for appending games.
 ///
@@ -18,7 +18,8 @@ use super::{LakeError, file};
 pub struct Lake {
     pub(super) root: PathBuf,
     pub(super) runtime: Runtime,
-    /// In the order of [`schemas::ALL`].
+    pub(super) format: Format,
+    /// In the order of [`schemas::ALL`], those that its format has.
     pub(super) logs: Vec<Log>,
     /// Those of the causal tables, as far as they are there.
     pub(super) causal: Vec<Log>,
@@ -79,16 +80,18 @@ impl Lake {
         }
         let root = root.canonicalize().map_err(|error| LakeError::io(root, error))?;
         let runtime = runtime(&root)?;
-        let (logs, causal) = runtime.block_on(async {
-            let mut logs = Vec::new();
-            for table in schemas::ALL {
+        let (format, logs, causal) = runtime.block_on(async {
+            // The first of all tables.
+            let mut logs = vec![Log::open(&root, &runs::TABLE).await?];
+            let format = Format::of(&logs[0])?;
+            for table in schemas::ALL.into_iter().skip(1).filter(|table| format.has(table)) {
                 logs.push(Log::open(&root, table).await?);
             }
-            Ok::<_, LakeError>((logs, Log::open_causal(&root).await?))
+            Ok::<_, LakeError>((format, logs, Log::open_causal(&root).await?))
         })?;
         let contents = Contents::read(&logs)?;
-        logs.iter().chain(&causal).try_for_each(Log::check_columns)?;
-        Ok(Self { root, runtime, logs, causal, contents, is_current: true, is_sound: false })
+        logs.iter().chain(&causal).try_for_each(|log| log.check_columns(format))?;
+        Ok(Self { root, runtime, format, logs, causal, contents, is_current: true, is_sound: false })
     }
 
     /// Takes in what other writers have committed.
@@ -100,6 +103,11 @@ impl Lake {
         }
         self.causal = self.runtime.block_on(Log::open_causal(&self.root))?;
         if !self.is_current {
+            // Somebody may have upgraded it.
+            if Format::of(self.log(&runs::TABLE)?)? != self.format {
+                *self = Self::open(&self.root)?;
+                return Ok(());
+            }
             self.is_sound = false;
             self.contents = Contents::read(&self.logs)?;
             self.is_current = true;
@@ -137,8 +145,12 @@ impl Lake {
         &self.contents.dictionaries
     }
 
-    /// The files of a table by path, those of games that were never committed included.
+    /// The files of a table by path, those of games that were never committed included; none of one that came with a
+    /// later format.
     pub fn files(&self, table: &Table) -> Result<Vec<DataFile>, LakeError> {
+        if !self.format.has(table) {
+            return Ok(Vec::new());
+        }
         self.log(table)?.files()
     }
 
