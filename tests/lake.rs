@@ -6,9 +6,11 @@ mod checksum;
 mod crash;
 mod documents;
 mod footers;
+mod formats;
 mod full;
 mod readers;
 mod refusals;
+mod rollup;
 mod sizes;
 mod synthetic;
 
