@@ -11,6 +11,7 @@ mod full;
 mod readers;
 mod refusals;
 mod rollup;
+mod rounding;
 mod sizes;
 mod synthetic;
 

@@ -63,6 +63,7 @@ fn check_footer(table: &Table, footer: &ParquetMetaData) {
             let (expected, has_dictionary) = match column.encoding {
                 Encoding::Dictionary => (ParquetEncoding::RLE_DICTIONARY, true),
                 Encoding::Plain => (ParquetEncoding::PLAIN, false),
+                Encoding::Delta => (ParquetEncoding::DELTA_BINARY_PACKED, false),
                 Encoding::ByteStreamSplit => (ParquetEncoding::BYTE_STREAM_SPLIT, false),
             };
             // Parquet has no dictionary of booleans.

@@ -86,7 +86,7 @@ fn games_are_not_added_to_an_earlier_format_and_an_analysis_is() {
     };
     let analysis = Analysis { interventions: std::iter::once(arm).collect(), ..Analysis::default() };
     assert_eq!(lake.add_analysis(analysis).unwrap().rows, 1);
-    assert_eq!(Lake::open(folder.path()).unwrap().info().unwrap().tables.len(), 11);
+    assert_eq!(Lake::open(folder.path()).unwrap().info().unwrap().tables.len(), 13);
 }
 
 /// `collect` says so before it runs the model.
