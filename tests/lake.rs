@@ -6,9 +6,12 @@ mod checksum;
 mod crash;
 mod documents;
 mod footers;
+mod formats;
 mod full;
 mod readers;
 mod refusals;
+mod rollup;
+mod rounding;
 mod sizes;
 mod synthetic;
 
