@@ -5,7 +5,7 @@ use queries::{
     attribution::{self, AsPublished},
     compare,
     contrast::{self, Groups},
-    features,
+    feature, features,
     flow::{self, Heads},
     games, heatmap,
     last_token::{self, Thresholds},
@@ -88,6 +88,7 @@ pub(crate) const ALL: &[Question] = questions! {
     "attribution of all games, one layer" all_layer ATTRIBUTION;
     "features of all games" all FEATURES;
     "features of all games, one layer" all_layer FEATURES;
+    "feature, in which games" all_feature feature::ask;
     "contrast of all games" all CONTRAST;
     "contrast of all games, one layer" all_layer CONTRAST;
     "contrast of all games, one span" all_span CONTRAST;

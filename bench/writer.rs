@@ -40,20 +40,28 @@ fn main() -> Result<()> {
 }
 
 fn append(batch: &Batch) -> Result<()> {
-    let mut times = Vec::new();
+    let (mut times, mut rollups) = (Vec::new(), Vec::new());
     let mut rows = 0;
     for _ in 0..RUNS {
         let folder = tempfile::tempdir()?;
         let mut lake = Lake::create_or_open(folder.path())?;
-        let batch = batch.clone();
+        let (batch, mut rolled_up) = (batch.clone(), batch.clone());
+        let start = Instant::now();
+        rolled_up.roll_up();
+        rollups.push(start.elapsed().as_secs_f64());
         let start = Instant::now();
         rows = lake.append(batch)?.rows;
         times.push(start.elapsed().as_secs_f64());
     }
     times.sort_by(f64::total_cmp);
+    rollups.sort_by(f64::total_cmp);
+    let rollup = 100.0 * rollups[RUNS / 2] / times[RUNS / 2];
     let rate = rows as f64 / times[RUNS / 2] / 1e6;
     let threads = std::thread::available_parallelism()?;
-    writeln!(stdout(), "append: {rows} rows, {rate:.1} million rows/s on {threads} threads")?;
+    writeln!(
+        stdout(),
+        "append: {rows} rows, {rate:.1} million rows/s on {threads} threads, {rollup:.1} % for the rollup"
+    )?;
     Ok(())
 }
 

@@ -37,6 +37,8 @@ pub const LIMIT: u32 = 10;
 pub(crate) struct Side<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) prompts: Arc<Prompts>,
+    /// Whether `feature_rollup` says where features fire.
+    pub(crate) is_rolled_up: bool,
 }
 
 /// The two groups of games, and what of them is compared.
@@ -70,7 +72,8 @@ pub fn ask(first: &Tables, second: &Tables, selection: &Selection) -> Result<Ask
         .set("specials", (selection.specials == Specials::Include).then(|| "include".to_owned()));
     let side = |tables| {
         let prompts = Arc::new(Prompts::read(tables, selection.specials)?);
-        Ok::<_, QueryError>(Side { tables, prompts })
+        let is_rolled_up = selection.specials == Specials::LeaveOut && tables.are_rolled_up()?;
+        Ok::<_, QueryError>(Side { tables, prompts, is_rolled_up })
     };
     let both = [side(first)?, side(second)?];
     let sides = Sides { both, layer, limit: selection.limit.unwrap_or(LIMIT) };

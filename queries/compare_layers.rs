@@ -10,6 +10,7 @@ use polars::prelude::{
 use crate::{
     QueryError,
     compare::{Side, Sides, of_side, same_dictionary, shown},
+    place::filtered,
     prompts::{Prompts, floats, ints},
     ranking::{By, first_of_each},
     walk::{Rows, walk},
@@ -81,12 +82,7 @@ impl Sides<'_> {
             .join(same_dictionary(first, second), layer(), layer(), JoinArgs::new(JoinType::Semi));
         let share = |of: &str, all: &str| col(of).cast(DataType::Float64) / col(all).cast(DataType::Float64);
         let shares = self
-            .side_by_side(|side| {
-                let schema = Arc::clone(Fires::default().rows()?.schema());
-                let table = (&schemas::features::TABLE, &["position", "feature"][..]);
-                let fold = |_: &Prompts, rows: &Rows<'_>| Fires::of(rows)?.rows();
-                walk(side.tables, table, self.layer, &side.prompts, (schema, fold))
-            })?
+            .side_by_side(|side| self.fires(side))?
             .group_by([col("layer"), col("feature")])
             .agg(sums())
             .join(positions, layer(), layer(), JoinArgs::new(JoinType::Inner))
@@ -100,6 +96,19 @@ impl Sides<'_> {
         let best = first_of_each(shares, &["layer"], keys, self.limit)?;
         let place = col("feature").cum_count(false).over(layer())?;
         Ok(best.with_column(place.cast(DataType::Int64).alias("place")))
+    }
+
+    /// At how many ranked positions of a side each feature fires: layer, feature, n, in as many rows as it comes in.
+    fn fires(&self, side: &Side<'_>) -> Result<LazyFrame, QueryError> {
+        if side.is_rolled_up {
+            let rows = filtered(side.tables.feature_rollup(), "layer", self.layer);
+            let count = col("count").cast(DataType::Int64).sum().alias("n");
+            return Ok(rows.group_by([col("layer"), col("feature")]).agg([count]));
+        }
+        let schema = Arc::clone(Fires::default().rows()?.schema());
+        let table = (&schemas::features::TABLE, &["position", "feature"][..]);
+        let fold = |_: &Prompts, rows: &Rows<'_>| Fires::of(rows)?.rows();
+        walk(side.tables, table, self.layer, &side.prompts, (schema, fold))
     }
 }
 

@@ -12,6 +12,8 @@ use schemas::Table;
 use crate::{
     Condition, QueryError, Variables,
     files::{self, Columns, File, Home, Homes},
+    formats,
+    place::equals,
     run,
 };
 
@@ -25,6 +27,8 @@ pub struct Tables {
     condition: Condition,
     files: Arc<BTreeMap<&'static str, Vec<File>>>,
     homes: Arc<Homes>,
+    /// The version of its layout.
+    format_version: i32,
     /// The tables that have their columns and no others.
     exact: BTreeSet<&'static str>,
     shown: BTreeMap<&'static str, LazyFrame>,
@@ -35,12 +39,14 @@ impl Tables {
     ///
     /// # Errors
     /// If a table's folder is missing, a run has a later format version than this program reads, or the
-    /// columns of a table are not those of its schema; if the lake cannot be read.
+    /// columns of a table are not those of its schema in this version; if the lake cannot be read.
     pub fn open(root: &Path) -> Result<Self, QueryError> {
-        check_root(root)?;
+        check_path(root)?;
+        let there = |table: &Table| root.join(table.name).is_dir();
+        formats::missing(root, formats::FIRST, there)?;
         let (mut listed, mut scans) = (BTreeMap::new(), BTreeMap::new());
         for table in schemas::ALL.into_iter().rev() {
-            let files = files::of(root, table)?;
+            let files = if there(table) { files::of(root, table)? } else { Vec::new() };
             scans.insert(table.name, files::scan(table, &files, Columns::FirstFile)?);
             listed.insert(table.name, files);
         }
@@ -49,10 +55,11 @@ impl Tables {
             condition: Condition::default(),
             files: Arc::new(listed),
             homes: Arc::default(),
+            format_version: schemas::FORMAT_VERSION,
             exact: BTreeSet::new(),
             shown: scans,
         };
-        tables.check_version(root)?;
+        tables.find_version(there)?;
         for table in schemas::ALL {
             tables.check_columns(table)?;
         }
@@ -72,6 +79,7 @@ impl Tables {
             condition: self.condition.and(condition),
             files: Arc::clone(&self.files),
             homes: Arc::clone(&self.homes),
+            format_version: self.format_version,
             exact: self.exact.clone(),
             shown: self.shown.clone(),
         };
@@ -139,6 +147,17 @@ impl Tables {
     /// One row per feature kept. Filters on `game_block` and `layer` choose files.
     pub fn features(&self) -> LazyFrame {
         self.scan(&schemas::features::TABLE)
+    }
+
+    /// One row per feature and game of a layer. Filters on `game_block` and `layer` choose files. None of a lake whose
+    /// format has no such table.
+    pub fn feature_rollup(&self) -> LazyFrame {
+        self.scan(&schemas::feature_rollup::TABLE)
+    }
+
+    /// One row per run of positions whose rows are stored with an earlier step.
+    pub fn prefixes(&self) -> LazyFrame {
+        self.scan(&schemas::prefixes::TABLE)
     }
 
     /// One row per position of a layer. Filters on `game_block` and `layer` choose files.
@@ -228,27 +247,24 @@ impl Tables {
         if self.exact.contains(table.name) { Columns::Table } else { Columns::FirstFile }
     }
 
-    /// Comes before the check of the columns, which a later version may have changed.
-    fn check_version(&mut self, root: &Path) -> Result<(), QueryError> {
-        let table = schemas::runs::TABLE.name;
-        let column = "format_version";
-        let mut runs = self.runs();
-        if !runs.collect_schema()?.contains(column) {
-            return Err(QueryError::MissingColumn { table, column });
-        }
-        let newest = run(runs.select([col(column).max()]))?;
-        match newest.column(column)?.i32() {
-            Ok(version) => match version.get(0) {
-                Some(found) if found > schemas::FORMAT_VERSION => Err(QueryError::FormatTooNew {
-                    root: root.to_owned(),
-                    found,
-                    supported: schemas::FORMAT_VERSION,
-                }),
-                _ => Ok(()),
-            },
-            // The check of the columns says which type it has.
-            Err(_) => Ok(()),
-        }
+    /// Whether `feature_rollup` counts what `features` has: not of a format that has no such table, nor where a run
+    /// keeps the rows of decisions alone.
+    ///
+    /// # Errors
+    /// If the lake cannot be read.
+    pub(crate) fn are_rolled_up(&self) -> Result<bool, QueryError> {
+        let fewer = self.runs().filter(equals("positions", "last")).limit(1);
+        Ok(self.format_version > formats::FIRST && run(fewer)?.height() == 0)
+    }
+
+    /// Comes before the check of the columns, which a later version may have changed; an earlier version's columns
+    /// are made up to those of this one.
+    fn find_version(&mut self, there: impl Fn(&Table) -> bool) -> Result<(), QueryError> {
+        let runs = self.runs();
+        self.format_version = formats::of_runs(&self.root, &runs, &there)?;
+        formats::missing(&self.root, self.format_version, there)?;
+        self.shown.insert(schemas::runs::TABLE.name, formats::filled(runs, self.format_version));
+        Ok(())
     }
 
     fn check_columns(&mut self, table: &'static Table) -> Result<(), QueryError> {
@@ -293,12 +309,7 @@ fn is_partitioned(table: &Table) -> bool {
     table.partition.iter().any(|partition| partition.name == "game_block")
 }
 
-fn check_root(root: &Path) -> Result<(), QueryError> {
-    for table in schemas::ALL {
-        if !root.join(table.name).is_dir() {
-            return Err(QueryError::NotALake { root: root.to_owned(), table: table.name });
-        }
-    }
+fn check_path(root: &Path) -> Result<(), QueryError> {
     // polars looks for partitions in the whole path, and would take `layer=3` above the lake for one.
     for component in root.components() {
         if let Component::Normal(folder) = component

@@ -20,12 +20,14 @@ mod contrast_sums;
 mod correlation;
 pub mod effects;
 mod error;
+pub mod feature;
 pub mod features;
 mod features_spans;
 mod files;
 pub mod flow;
 mod flow_all;
 mod format;
+mod formats;
 mod frame;
 pub mod games;
 pub mod heatmap;
@@ -94,6 +96,7 @@ pub struct Query {
 pub const ALL: &[Query] = &[
     attribution::QUERY,
     features::QUERY,
+    feature::QUERY,
     flow::QUERY,
     heatmap::QUERY,
     position::QUERY,

@@ -12,8 +12,8 @@ mod text;
 pub use causal::{CAUSAL, edges, effects, interventions};
 pub use table::{Column, Encoding, Partition, Table, Type, Uneven, Values};
 pub use tables::{
-    ALL, attention, attention_rows, dictionaries, feature_rollup, features, games, positions, prefixes, runs, spans,
-    steps, tokens,
+    ALL, attention, attention_rows, dictionaries, feature_rollup, features, games, positions, prefixes, runs,
+    spans, steps, tokens,
 };
 pub use text::{markdown, message};
 

@@ -20,8 +20,10 @@ pub enum Type {
 pub enum Encoding {
     /// A dictionary of values, then run lengths: best for columns that repeat.
     Dictionary,
-    /// Plain values: best for feature ids sorted inside a position.
+    /// Plain values: best for numbers that do not come twice.
     Plain,
+    /// Differences between neighbors, packed: best for a column that rows are sorted by and that is always another.
+    Delta,
     /// The bytes of a float stored plane by plane: best for activations.
     ByteStreamSplit,
 }

@@ -157,7 +157,7 @@ table! {
         game: i64, Dictionary, "key of the game";
         step: i32, Dictionary, "step of the game";
         position: i32, Dictionary, "token of the step";
-        feature: i32, Plain, "index into the layer's dictionary";
+        feature: i32, Dictionary, "index into the layer's dictionary";
         activation: f32, ByteStreamSplit, "value after the nonlinearity, in the scale that SAELens and Neuronpedia report; greater than 0";
         rank: i32, Dictionary, "0 for the strongest feature of the position";
     }
@@ -168,7 +168,7 @@ table! {
     /// position 0, special tokens and what follows the decision.
     feature_rollup partition [game_block: "run of consecutive games", layer: "block"] sort [feature, game] {
         game: i64, Dictionary, "key of the game";
-        feature: i32, Dictionary, "index into the layer's dictionary";
+        feature: i32, Delta, "index into the layer's dictionary";
         count: i32, Dictionary, "positions of all steps where it is among the kept features";
         sum: f32, ByteStreamSplit, "sum of its activations there";
         max: f32, ByteStreamSplit, "the largest of them";

@@ -38,6 +38,7 @@ pub fn markdown(table: &Table) -> String {
         let encoding = match column.encoding {
             Encoding::Dictionary => "dictionary",
             Encoding::Plain => "plain",
+            Encoding::Delta => "delta",
             Encoding::ByteStreamSplit => "byte stream split",
         };
         let missing = if column.nullable { ", may be missing" } else { "" };

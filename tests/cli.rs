@@ -60,6 +60,8 @@ fn options_that_cannot_be_are_refused() {
     let lake = path(lake.path());
     refuses(&["collect"], 2, &["--lake"]);
     refuses(&["collect", "--lake", lake, "--top-k", "0"], 2, &["top-k", "`0`"]);
+    refuses(&["collect", "--lake", lake, "--activation-bits", "24"], 2, &["activation-bits", "`24`"]);
+    refuses(&["collect", "--lake", lake, "--activation-bits", "0"], 2, &["activation-bits", "1 to 23"]);
     refuses(&["collect", "--lake", lake, "--attention", "half"], 2, &["attention", "`half`"]);
     refuses(&["collect", "--lake", lake, "--components", "GX"], 2, &["components", "`GX`"]);
     refuses(&["collect", "--lake", lake, "--decide", "guess"], 2, &["decide", "`guess`"]);

@@ -110,6 +110,7 @@ fn another_run_into_the_same_lake_is_refused_by_the_difference() {
         (["--layers", "8"], "layers"),
         (["--top-k", "16"], "top_k"),
         (["--attention", "decision"], "attention"),
+        (["--activation-bits", "7"], "activation_bits"),
     ] {
         let mut collect = vec!["collect", "--lake", text(&lake), "--games", "1"];
         collect.extend(options);

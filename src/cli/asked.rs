@@ -16,6 +16,7 @@ const USES: &[(&str, &[&str], &[&str])] = &[
     ("overview", &["layer"], &["layer"]),
     ("attribution", &["layer", "limit"], &["layer", "span", "limit"]),
     ("features", &["layer", "span", "feature", "limit"], &["layer", "span", "feature", "limit"]),
+    ("feature", &["layer", "feature", "limit"], &["layer", "feature", "limit"]),
     ("flow", &["layer", "span"], &["layer", "span"]),
     ("heatmap", &["layer", "span", "feature", "limit"], &["layer", "span", "feature", "limit"]),
     ("position", &["layer", "span", "position", "feature", "limit"], &["layer", "span", "feature", "limit"]),

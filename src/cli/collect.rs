@@ -20,7 +20,7 @@ use crate::capture::{
 use crate::dictionary::{Dictionary, Keep, Measured};
 use crate::error::{Error, UsageError};
 use crate::game::{BetType, Components, Decide, PromptGame, Rules, read_prompts, slot_machine_key};
-use crate::lake::{Lake, LakeError, check_place};
+use crate::lake::{ACTIVATION_BITS, Lake, LakeError, check_place};
 use crate::model::{self, Dtype, Model, Opened};
 
 /// Tokens of the first prompts that a run is checked on before it begins.
@@ -36,6 +36,7 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) keep: Keep,
     pub(super) attention: AttentionKept,
+    pub(super) activation_bits: i32,
     pub(super) decide: Decide,
     pub(super) games: Games,
 }
@@ -137,6 +138,10 @@ impl Plan {
             Some(word) => parse("attention", word, "`decision`, `top:K` or `full`")?,
             None => AttentionKept::Top(8),
         };
+        let activation_bits = match options.activation_bits {
+            Some(bits) => parse_bits(bits)?,
+            None => ACTIVATION_BITS,
+        };
         let decide = match &options.decide {
             Some(word) => parse("decide", word, "`choice` or `generate`")?,
             None => Decide::Choice,
@@ -157,6 +162,7 @@ impl Plan {
             seed: options.seed.unwrap_or(0),
             keep,
             attention,
+            activation_bits,
             decide,
             games: games(&options)?,
             options,
@@ -229,6 +235,7 @@ impl Plan {
     /// The games to add: those asked for that the lake does not have.
     pub(super) fn source(&self) -> Result<Source, Error> {
         let lake = self.lake_so_far()?;
+        lake.as_ref().map_or(Ok(()), Lake::check_format)?;
         let has = |key| lake.as_ref().is_some_and(|lake| lake.has_game(key));
         Ok(match &self.games {
             Games::SlotMachine { rules, count } => {
@@ -315,6 +322,12 @@ fn parse_positive(option: &'static str, word: &str, expected: &'static str) -> R
         0 => Err(UsageError::Value { option, value: word.to_owned(), expected }),
         count => Ok(count),
     }
+}
+
+fn parse_bits(bits: u32) -> Result<i32, UsageError> {
+    let expected = "a number from 1 to 23";
+    let refused = || UsageError::Value { option: "activation-bits", value: bits.to_string(), expected };
+    i32::try_from(bits).ok().filter(|bits| (1..=ACTIVATION_BITS).contains(bits)).ok_or_else(refused)
 }
 
 /// Becomes true at the first Ctrl-C; the second one ends the program at once.

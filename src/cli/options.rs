@@ -52,6 +52,10 @@ pub(crate) struct Options {
     /// Attention kept beside the whole row of the decision position [default: top:8]
     #[arg(long, value_name = "decision|top:K|full")]
     pub(super) attention: Option<String>,
+    /// Bits of the mantissa that activations of features are rounded to, 1 to 23: with 7 the lake is a third smaller
+    /// [default: 23, all of them]
+    #[arg(long, value_name = "N")]
+    pub(super) activation_bits: Option<u32>,
     /// Where the model runs: `auto` is the first GPU, or the CPU where there is none [default: auto]
     #[arg(long, value_name = "auto|cpu|cuda:N")]
     pub(super) device: Option<String>,
@@ -105,6 +109,7 @@ impl Options {
             components: self.components.or(file.components),
             top_k: self.top_k.or(file.top_k),
             attention: self.attention.or(file.attention),
+            activation_bits: self.activation_bits.or(file.activation_bits),
             device: self.device.or(file.device),
             dtype: self.dtype.or(file.dtype),
             seed: self.seed.or(file.seed),

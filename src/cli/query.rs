@@ -8,8 +8,8 @@ use queries::contrast::{self, Groups};
 use queries::flow::{self, Heads};
 use queries::last_token::{self, Thresholds};
 use queries::{
-    Asked, Condition, Tables, causal_trace, compare, effects, features, games, heatmap, overview, position,
-    trace,
+    Asked, Condition, Tables, causal_trace, compare, effects, feature, features, games, heatmap, overview,
+    position, trace,
 };
 
 use super::Ending;
@@ -51,6 +51,11 @@ pub(super) enum Question {
         asked: Options,
         #[command(flatten)]
         given: given::Options,
+    },
+    /// In which games a feature fires most, and where in them it is strongest
+    Feature {
+        #[command(flatten)]
+        asked: Options,
     },
     /// How much each span attends to each span, by layer; layer -1 is the rollout over the captured layers
     ///
@@ -165,6 +170,10 @@ pub(super) fn run(question: &Question) -> Result<Ending, Error> {
             let weights = given.importance(&asked.lake, &tables, &selection)?;
             (asked, features::ask(&tables, &selection, &weights)?)
         }
+        Question::Feature { asked } => {
+            let (tables, selection) = asked.begin_all(name)?;
+            (asked, feature::ask(&tables, &selection)?)
+        }
         Question::Flow { asked, heads } => {
             let (tables, selection) = asked.begin(name)?;
             (asked, flow::ask(&tables, &selection, shown(*heads))?)
@@ -216,6 +225,7 @@ impl Question {
             Self::Overview { .. } => overview::QUERY.name,
             Self::Attribution { .. } => attribution::QUERY.name,
             Self::Features { .. } => features::QUERY.name,
+            Self::Feature { .. } => feature::QUERY.name,
             Self::Flow { .. } => flow::QUERY.name,
             Self::Heatmap { .. } => heatmap::QUERY.name,
             Self::Position { .. } => position::QUERY.name,

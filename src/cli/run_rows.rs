@@ -65,7 +65,7 @@ pub(super) fn describe<M: Model>(
         },
         bos: facts.first.first().map_or("none", |step| step.layout.bos.as_str()).to_owned(),
         positions: "all".to_owned(),
-        activation_bits: 23,
+        activation_bits: plan.activation_bits,
         settings: plan.options.recorded(None),
     };
     let mut rows: Vec<dictionaries::Row> = facts

@@ -86,6 +86,7 @@ impl Lake {
     }
 
     fn append_to(&mut self, batch: Batch, watch: Watch<'_>) -> Result<Receipt, LakeError> {
+        self.check_format()?;
         let lock = self.begin_writing()?;
         let written = self.write(batch, &lock, watch);
         self.end_writing(lock, written)
@@ -95,6 +96,10 @@ impl Lake {
         if batch.games.is_empty() || self.is_committed(&batch)? {
             return Ok(Receipt::default());
         }
+        // Somebody may have made it another one meanwhile.
+        self.check_format()?;
+        batch.round(self.activation_bits(&batch));
+        batch.roll_up();
         let run = self.admit(&mut batch)?;
         let transaction = transaction(&run, &batch.games.game);
         let blocks = self.assign_blocks(&mut batch);

@@ -7,8 +7,8 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
 use rayon::prelude::*;
 use schemas::{
-    Table, Uneven, Values, attention, attention_rows, dictionaries, features, games, positions, prefixes,
-    runs, spans, steps, tokens,
+    Table, Uneven, Values, attention, attention_rows, dictionaries, feature_rollup, features, games,
+    positions, prefixes, runs, spans, steps, tokens,
 };
 
 use super::layout::Folders;
@@ -39,7 +39,9 @@ pub struct Batch {
     pub attention: BTreeMap<i32, attention::Rows>,
     /// What the attention weights of a row leave out, by layer.
     pub attention_rows: BTreeMap<i32, attention_rows::Rows>,
-    /// More of the last four, of other games, in as many parts as they come in: they are large, and are not copied
+    /// Where the features of the games fired, by layer; made by [`Batch::roll_up`] of the layers that it lacks.
+    pub feature_rollup: BTreeMap<i32, feature_rollup::Rows>,
+    /// More of the four before, of other games, in as many parts as they come in: they are large, and are not copied
     /// together.
     pub more: Vec<Captured>,
 }
@@ -126,6 +128,9 @@ impl Batch {
             (&dictionaries::TABLE, None, dictionaries.try_into_values()),
         ];
         tables.extend(std::iter::once(first).chain(self.more).flat_map(Captured::into_columns));
+        for (layer, rows) in self.feature_rollup {
+            tables.push((&feature_rollup::TABLE, Some(layer), rows.try_into_values()));
+        }
         tables.push((&tokens::TABLE, None, self.tokens.try_into_values()));
         tables.push((&spans::TABLE, None, self.spans.try_into_values()));
         tables.push((&prefixes::TABLE, None, self.prefixes.try_into_values()));
@@ -135,7 +140,8 @@ impl Batch {
         // All of them, so that of several errors the first is told, whichever was found first.
         let made: Vec<Result<Frame, LakeError>> = made.collect();
         let mut frames: Vec<Frame> = made.into_iter().collect::<Result<_, _>>()?;
-        frames.retain(|frame| frame.rows.num_rows() > 0);
+        // A reader's glob must find a file of `prefixes`, though most batches have no rows of it.
+        frames.retain(|frame| frame.rows.num_rows() > 0 || frame.table.name == prefixes::TABLE.name);
         in_order(frames)
     }
 }

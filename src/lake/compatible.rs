@@ -8,18 +8,19 @@ impl Lake {
     /// Refuses a run whose rows could not be compared with those of the lake.
     ///
     /// Every run of a lake has the same model (`model_hash`, `d_model`, `n_layers`, `n_heads`), number
-    /// format (`dtype`), `bos` policy, `layers`, `top_k` and `attention`, and the same dictionary (`hash`,
-    /// `hook`, `input_scale`, `output_scale`) at the same layers. Device, seed, source, way of deciding
-    /// and version of the program may differ; each game names its run.
+    /// format (`dtype`), `bos` policy, `layers`, `top_k`, `attention`, `positions` and `activation_bits`, and the
+    /// same dictionary (`hash`, `hook`, `input_scale`, `output_scale`) at the same layers. Device, seed, source,
+    /// way of deciding and version of the program may differ; each game names its run.
     ///
     /// # Errors
     /// [`LakeError::Conflict`] names the first difference, [`LakeError::FormatTooNew`] a run that says
-    /// it is of a later layout.
+    /// it is of a later layout, [`LakeError::FormatTooOld`] a lake of an earlier one.
     pub fn check_compatible(
         &self,
         run: &runs::Row,
         dictionaries: &[dictionaries::Row],
     ) -> Result<(), LakeError> {
+        self.check_format()?;
         let (found, supported) = (run.format_version, schemas::FORMAT_VERSION);
         if found > supported {
             return Err(LakeError::FormatTooNew { found, supported });
@@ -62,7 +63,9 @@ fn same_run(lake: &runs::Row, run: &runs::Row) -> Result<(), LakeError> {
     same("bos", &lake.bos, &run.bos)?;
     same("layers", &lake.layers, &run.layers)?;
     same("top_k", &top_k(lake.top_k), &top_k(run.top_k))?;
-    same("attention", &lake.attention, &run.attention)
+    same("attention", &lake.attention, &run.attention)?;
+    same("positions", &lake.positions, &run.positions)?;
+    same("activation_bits", &lake.activation_bits, &run.activation_bits)
 }
 
 fn same_layers(lake: &[dictionaries::Row], run: &[dictionaries::Row]) -> Result<(), LakeError> {

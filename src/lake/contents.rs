@@ -18,8 +18,8 @@ pub(crate) struct Contents {
     pub(crate) dictionaries: Vec<dictionaries::Row>,
     /// The runs and dictionaries that have no games, or none yet.
     waiting: (Vec<runs::Row>, Vec<dictionaries::Row>),
-    /// The files that all this was read from, with their tables.
-    read: BTreeSet<(&'static str, DataFile)>,
+    /// The files that all this was read from, by table and path.
+    read: BTreeMap<&'static str, BTreeMap<String, DataFile>>,
 }
 
 impl Contents {
@@ -87,7 +87,8 @@ impl Contents {
 
     /// The files of a table that were not read yet.
     fn unread<'a>(&self, log: &'a Log) -> Vec<&'a DataFile> {
-        let is_new = |file: &&DataFile| !self.read.contains(&(log.table.name, (*file).clone()));
+        let read = self.read.get(log.table.name);
+        let is_new = |file: &&DataFile| read.and_then(|read| read.get(&file.path)) != Some(*file);
         log.files.values().filter(is_new).collect()
     }
 
@@ -105,7 +106,7 @@ impl Contents {
                 // The file's reader has checked the types already.
                 let values = file::read(table, &log.store, &log.path(&file.path))?;
                 append(&mut all, from_values(values).unwrap_or_default());
-                self.read.insert((table.name, file.clone()));
+                self.remember(table, file);
             }
         }
         Ok(all)
@@ -114,7 +115,7 @@ impl Contents {
     /// Remembers the files of a batch, whose rows were added.
     pub(crate) fn remember(&mut self, table: &'static Table, file: &DataFile) {
         if [games::TABLE.name, runs::TABLE.name, dictionaries::TABLE.name].contains(&table.name) {
-            self.read.insert((table.name, file.clone()));
+            self.read.entry(table.name).or_default().insert(file.path.clone(), file.clone());
         }
     }
 }

@@ -69,6 +69,14 @@ pub enum LakeError {
         /// The highest known.
         supported: i32,
     },
+    /// The lake is in an earlier layout, which can be read and not added to.
+    #[error("the lake is in format version {found}, and games are added to version {needed}")]
+    FormatTooOld {
+        /// The lake's version.
+        found: i32,
+        /// The one that is written.
+        needed: i32,
+    },
     /// The run belongs into another lake.
     #[error("{column}{} is {lake} in the lake and {run} in this run",
         .layer.map_or_else(String::new, |layer| format!(" of layer {layer}")))]
@@ -374,6 +382,9 @@ impl LakeError {
                 "restore the lake from a copy, or collect into a new one"
             }
             Self::FormatTooNew { .. } => "use the version of saelake that wrote it, or a later one",
+            Self::FormatTooOld { .. } => {
+                "`saelake lake upgrade LAKE` brings it up to date; questions can be asked as it is"
+            }
             Self::Conflict { .. } => {
                 "one lake holds one model, one set of dictionaries and one way of keeping rows; \
                  collect into another lake"
@@ -414,6 +425,7 @@ impl LakeError {
             | Self::NotAFolder { .. }
             | Self::NotALake { .. }
             | Self::NotUtf8 { .. }
+            | Self::FormatTooOld { .. }
             | Self::BadUrl { .. }
             | Self::NotBuilt { .. }
             | Self::NoCredentials { .. }

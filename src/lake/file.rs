@@ -26,7 +26,7 @@ use super::commit::NewFile;
 use super::layout::Folders;
 use super::log::DataFile;
 use super::store::Store;
-use super::{LakeError, columns, objects, statistics};
+use super::{Format, LakeError, columns, formats, objects, statistics};
 
 /// Rows of a row group: DuckDB's own number, so that its threads share a file evenly.
 pub const ROWS_PER_GROUP: usize = 122_880;
@@ -37,6 +37,9 @@ pub const ROWS_PER_PAGE: usize = 8_192;
 
 /// Level 9 would save 1 % of the bytes and take 2.6 times as long.
 const ZSTD_LEVEL: i32 = 3;
+
+/// What a file's footer calls the version of its layout.
+const FORMAT_VERSION: &str = "saelake.format_version";
 
 /// Bytes at the end of a file that hold its footer, but for very large ones.
 const FOOTER_BYTES: u64 = 1 << 16;
@@ -223,7 +226,7 @@ fn properties(table: &Table) -> Result<WriterProperties, ParquetError> {
         .set_sorting_columns(Some(sorting.collect()))
         .set_key_value_metadata(Some(vec![
             about("saelake.table", table.name.to_owned()),
-            about("saelake.format_version", schemas::FORMAT_VERSION.to_string()),
+            about(FORMAT_VERSION, schemas::FORMAT_VERSION.to_string()),
         ]));
     for column in table.columns {
         let encoding = match column.encoding {
@@ -258,6 +261,12 @@ pub(crate) fn footer(store: &Store, path: &str) -> Result<ParquetMetaData, LakeE
     }
 }
 
+/// The version of the layout that a file says it is in; none if another program wrote it.
+fn format_version(footer: &ParquetMetaData) -> Option<i32> {
+    let about = footer.file_metadata().key_value_metadata()?;
+    about.iter().find(|pair| pair.key == FORMAT_VERSION)?.value.as_ref()?.parse().ok()
+}
+
 /// Every row of a file.
 pub(crate) fn read(table: &Table, store: &Store, path: &str) -> Result<Vec<Values>, LakeError> {
     let place = store.place(path);
@@ -272,15 +281,17 @@ pub(crate) fn read(table: &Table, store: &Store, path: &str) -> Result<Vec<Value
     })
 }
 
-/// Columns are found by name: a later version of the layout may have added some.
+/// Columns are found by name: a later version of the layout may have added some, and an earlier one lacks some.
 fn decode<R: ChunkReader + 'static>(table: &Table, file: R) -> Result<RecordBatch, ParquetError> {
     let schema = columns::schema(table);
-    let batches: Vec<RecordBatch> =
-        ParquetRecordBatchReaderBuilder::try_new(file)?.build()?.collect::<Result<_, _>>()?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let is_earlier = format_version(reader.metadata()).is_some_and(|version| version < Format::LAST.number());
+    let batches: Vec<RecordBatch> = reader.build()?.collect::<Result<_, _>>()?;
     let by_name = |batch: &RecordBatch| -> Result<RecordBatch, ParquetError> {
         let arrays = schema.fields().iter().map(|field| {
             let missing = || ParquetError::General(format!("column `{}` is missing", field.name()));
-            batch.column_by_name(field.name()).cloned().ok_or_else(missing)
+            let filled = || formats::filled(table, field.name(), batch.num_rows()).filter(|_| is_earlier);
+            batch.column_by_name(field.name()).cloned().or_else(filled).ok_or_else(missing)
         });
         Ok(RecordBatch::try_new(schema.clone(), arrays.collect::<Result<_, ParquetError>>()?)?)
     };

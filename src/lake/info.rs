@@ -8,7 +8,7 @@ use super::{Lake, LakeError};
 /// A lake at a glance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Info {
-    /// The highest version of the layout that its runs carry.
+    /// The version of the layout that it is in.
     pub format_version: i32,
     /// Games.
     pub games: u64,
@@ -47,7 +47,7 @@ impl Lake {
     /// Counts what is in the lake from its logs, without opening the large tables.
     pub fn info(&self) -> Result<Info, LakeError> {
         let mut tables: Vec<TableInfo> =
-            schemas::ALL.iter().map(|table| self.table_info(table)).collect::<Result<_, _>>()?;
+            self.logs.iter().map(|log| self.table_info(log.table)).collect::<Result<_, _>>()?;
         for log in &self.causal {
             tables.push(self.causal_info(log.table)?);
         }
@@ -58,12 +58,7 @@ impl Lake {
             table.bytes_per_token = (tokens > 0).then(|| table.bytes as f64 / tokens as f64);
         }
         Ok(Info {
-            format_version: self
-                .runs()
-                .iter()
-                .map(|run| run.format_version)
-                .max()
-                .unwrap_or(schemas::FORMAT_VERSION),
+            format_version: self.format.number(),
             games: self.n_games() as u64,
             steps,
             tokens,

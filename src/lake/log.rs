@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::layout::{Folders, LOG};
 use super::store::Store;
-use super::{LakeError, disk, file};
+use super::{Format, LakeError, disk, file};
 
 /// A checkpoint gathers this many commits in one file. Without checkpoints, opening a table reads every
 /// commit: 20 to 30 seconds at some ten thousand.
@@ -71,7 +71,7 @@ impl Log {
             .with_log_store(store.log_store(table.name)?)
             .with_table_name(table.name)
             .with_comment(table.about)
-            .with_columns(fields(table))
+            .with_columns(fields(table, Format::LAST))
             .with_partition_columns(table.partition.iter().map(|partition| partition.name))
             .with_configuration_property(
                 TableProperty::CheckpointInterval,
@@ -116,8 +116,14 @@ impl Log {
         format!("{}/{LOG}/{}", self.table.name, entry_name(version))
     }
 
-    /// The columns that the table must have and those that it has, if they differ.
-    pub(crate) fn check_columns(&self) -> Result<(), LakeError> {
+    /// Whether the table has a column of this name.
+    pub(crate) fn has_column(&self, name: &str) -> Result<bool, LakeError> {
+        let snapshot = self.delta.snapshot().map_err(|error| self.unusable(error))?;
+        Ok(snapshot.schema().fields().any(|field| field.name() == name))
+    }
+
+    /// The columns that the table must have in a lake of `format` and those that it has, if they differ.
+    pub(crate) fn check_columns(&self, format: Format) -> Result<(), LakeError> {
         let list = |fields: Vec<StructField>| {
             let mut names: Vec<String> =
                 fields.iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
@@ -125,7 +131,7 @@ impl Log {
             names.join(", ")
         };
         let schema = self.delta.snapshot().map_err(|error| self.unusable(error))?.schema();
-        let (found, expected) = (list(schema.fields().cloned().collect()), list(fields(self.table)));
+        let (found, expected) = (list(schema.fields().cloned().collect()), list(fields(self.table, format)));
         if found != expected {
             return Err(LakeError::OtherColumns { table: self.table.name, found, expected });
         }
@@ -284,7 +290,7 @@ fn entry_name(version: u64) -> String {
 }
 
 /// The columns of the table as its log names them: those of the files, then the folders.
-fn fields(table: &Table) -> Vec<StructField> {
+fn fields(table: &Table, format: Format) -> Vec<StructField> {
     let column = |column: &schemas::Column| {
         let ty = match column.ty {
             Type::Int32 => DataType::INTEGER,
@@ -297,7 +303,7 @@ fn fields(table: &Table) -> Vec<StructField> {
     };
     let partition =
         |partition: &schemas::Partition| StructField::new(partition.name, DataType::INTEGER, false);
-    table.columns.iter().map(column).chain(table.partition.iter().map(partition)).collect()
+    format.columns(table).map(column).chain(table.partition.iter().map(partition)).collect()
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 //! ```text
 //! root/
 //!   _staging/                                   files being written, and the writers' lock
-//!   runs/ dictionaries/ games/ steps/ tokens/ spans/
+//!   runs/ dictionaries/ games/ steps/ tokens/ spans/ prefixes/
 //!     _delta_log/                               which files are the table's
 //!     part-<run>-<lowest game>-<highest game>.parquet
-//!   features/ positions/ attention/ attention_rows/
+//!   features/ feature_rollup/ positions/ attention/ attention_rows/
 //!     _delta_log/
 //!     game_block=0/layer=8/part-….parquet
 //!   interventions/ effects/ edges/              from the first analysis on
@@ -31,6 +31,7 @@ mod contents;
 mod disk;
 mod error;
 mod file;
+mod formats;
 mod info;
 mod layout;
 mod lease;
@@ -40,7 +41,9 @@ mod objects;
 mod open;
 mod order;
 mod repair;
+mod rollup;
 mod room;
+mod rounding;
 mod scratch;
 mod statistics;
 mod step;
@@ -53,10 +56,13 @@ pub use append::{Receipt, Stage};
 pub use batch::{Batch, Captured};
 pub use error::{BatchError, LakeError};
 pub use file::{ROWS_PER_GROUP, ROWS_PER_PAGE};
+pub use formats::Format;
 pub use info::{Info, TableInfo};
 pub use layout::{Folders, GAMES_PER_BLOCK};
 pub use log::DataFile;
 pub use open::Lake;
+pub use rollup::{Counted, roll_up};
 pub use room::{check_room, free_bytes};
+pub use rounding::{ACTIVATION_BITS, rounded};
 pub use step::Step;
 pub use store::{check_local, check_place};

@@ -12,14 +12,15 @@ use super::layout::STAGING;
 use super::lock::{Held, Left};
 use super::log::{DataFile, Log, News};
 use super::store::{Store, is_url};
-use super::{LakeError, disk, file};
+use super::{Format, LakeError, disk, file};
 
 /// A folder of tables, open for reading and for appending games.
 ///
 /// What it says is what was in the lake when it was opened, last refreshed or last appended to.
 pub struct Lake {
     pub(super) store: Store,
-    /// In the order of [`schemas::ALL`].
+    pub(super) format: Format,
+    /// In the order of [`schemas::ALL`], those that its format has.
     pub(super) logs: Vec<Log>,
     /// Those of the causal tables, as far as they are there.
     pub(super) causal: Vec<Log>,
@@ -83,11 +84,16 @@ impl Lake {
             });
         }
         let store = settled(place)?;
-        let logs = at_once(schemas::ALL.to_vec(), |table| Log::open(&store, table))?;
+        let runs = Log::open(&store, &runs::TABLE)?;
+        let format = Format::of(&runs)?;
+        let others = schemas::ALL.into_iter().skip(1).filter(|table| format.has(table)).collect();
+        let others = at_once(others, |table| Log::open(&store, table))?;
+        let logs: Vec<Log> = std::iter::once(runs).chain(others).collect();
         let contents = Contents::read(&logs)?;
-        let mut lake = Self { store, logs, causal: Vec::new(), contents, is_current: true, is_sound: false };
+        let causal = Vec::new();
+        let mut lake = Self { store, format, logs, causal, contents, is_current: true, is_sound: false };
         lake.refresh_causal()?;
-        lake.logs.iter().chain(&lake.causal).try_for_each(Log::check_columns)?;
+        lake.logs.iter().chain(&lake.causal).try_for_each(|log| log.check_columns(format))?;
         Ok(lake)
     }
 
@@ -114,6 +120,11 @@ impl Lake {
         let news = at_once(self.logs.iter_mut().collect(), Log::refresh)?;
         self.refresh_causal()?;
         if !was_current || news.contains(&News::Changed) {
+            // Somebody may have upgraded it.
+            if Format::of(self.log(&runs::TABLE)?)? != self.format {
+                *self = Self::open(self.root())?;
+                return Ok(());
+            }
             self.contents = Contents::read(&self.logs)?;
         } else if news.contains(&News::Added) {
             self.contents.read_more(&self.logs)?;
@@ -168,8 +179,12 @@ impl Lake {
         &self.contents.dictionaries
     }
 
-    /// The files of a table by path, those of games that were never committed included.
+    /// The files of a table by path, those of games that were never committed included; none of one that came with a
+    /// later format.
     pub fn files(&self, table: &Table) -> Result<Vec<DataFile>, LakeError> {
+        if !self.format.has(table) {
+            return Ok(Vec::new());
+        }
         Ok(self.log(table)?.files())
     }
 

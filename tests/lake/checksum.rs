@@ -6,6 +6,8 @@ use saelake::lake::{Batch, GAMES_PER_BLOCK, Lake};
 use schemas::{Table, Values};
 use serde_json::{Map, Value, json};
 
+use super::rollup;
+
 const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 const START: u64 = 0xCBF2_9CE4_8422_2325;
 const MISSING: u64 = 0x5851_F42D_4C95_7F2D;
@@ -21,6 +23,7 @@ impl Expected {
     /// Takes in what a batch adds to the lake.
     pub(super) fn add(&mut self, batch: &Batch) {
         let mut batch = batch.clone();
+        batch.feature_rollup = rollup::plain(&batch);
         let first = self.games.len();
         let block = |index: usize| ((first + index) / GAMES_PER_BLOCK) as i32;
         batch.games.game_block = (0..batch.games.len()).map(block).collect();
@@ -35,6 +38,10 @@ impl Expected {
         self.rows(&schemas::steps::TABLE, &batch.steps.into_values(), None, &blocks);
         self.rows(&schemas::tokens::TABLE, &batch.tokens.into_values(), None, &blocks);
         self.rows(&schemas::spans::TABLE, &batch.spans.into_values(), None, &blocks);
+        self.rows(&schemas::prefixes::TABLE, &batch.prefixes.into_values(), None, &blocks);
+        for (layer, rows) in batch.feature_rollup {
+            self.rows(&schemas::feature_rollup::TABLE, &rows.into_values(), Some(layer), &blocks);
+        }
         for (layer, rows) in batch.features {
             self.rows(&schemas::features::TABLE, &rows.into_values(), Some(layer), &blocks);
         }

@@ -14,7 +14,7 @@ const FIRST: [i64; 2] = [5, 3];
 const SECOND: [i64; 3] = [4, -9, 8];
 const SHAPE: Shape = Shape { layers: &[8], ..SMALL };
 /// Tables that the second batch writes a file of.
-const TABLES: usize = 8;
+const TABLES: usize = 10;
 const ROOT: &str = "SAELAKE_TEST_CRASH_ROOT";
 const AT: &str = "SAELAKE_TEST_CRASH_AT";
 

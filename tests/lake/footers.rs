@@ -63,6 +63,7 @@ fn check_footer(table: &Table, footer: &ParquetMetaData) {
             let (expected, has_dictionary) = match column.encoding {
                 Encoding::Dictionary => (ParquetEncoding::RLE_DICTIONARY, true),
                 Encoding::Plain => (ParquetEncoding::PLAIN, false),
+                Encoding::Delta => (ParquetEncoding::DELTA_BINARY_PACKED, false),
                 Encoding::ByteStreamSplit => (ParquetEncoding::BYTE_STREAM_SPLIT, false),
             };
             // Parquet has no dictionary of booleans.
@@ -81,7 +82,7 @@ fn check_footer(table: &Table, footer: &ParquetMetaData) {
     let about = footer.file_metadata().key_value_metadata().unwrap();
     let named: Vec<(&str, Option<&str>)> =
         about.iter().map(|pair| (pair.key.as_str(), pair.value.as_deref())).collect();
-    assert_eq!(named, [("saelake.table", Some(table.name)), ("saelake.format_version", Some("1"))]);
+    assert_eq!(named, [("saelake.table", Some(table.name)), ("saelake.format_version", Some("2"))]);
 }
 
 /// Pages are as small as promised: the index says so, and so do the pages.

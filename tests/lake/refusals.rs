@@ -72,8 +72,8 @@ fn rows_belong_to_a_game_a_step_and_a_position() {
             "table `spans` has position_end 13 in game 2, step 0, which has 12 tokens",
         ),
         (
-            |batch| batch.features.get_mut(&8).unwrap().feature[1] = batch.features[&8].feature[0],
-            "table `features` has two rows with game 2, step 0, position 0, feature 0",
+            |batch| batch.features.get_mut(&8).unwrap().rank[1] = 0,
+            "table `features` has two rows with game 2, step 0, position 0, rank 0",
         ),
         (
             |batch| {
@@ -125,7 +125,7 @@ fn a_batch_is_of_one_known_run() {
 
 #[test]
 fn another_model_or_dictionary_is_refused_with_the_difference() {
-    let cases: [Case; 13] = [
+    let cases: [Case; 15] = [
         (|batch| run(batch).model_hash = "cc".into(), "model_hash is {aa} in the lake and cc in this run"),
         (|batch| run(batch).d_model = 4096, "d_model is 576 in the lake and 4096 in this run"),
         (|batch| run(batch).n_layers = 32, "n_layers is 30 in the lake and 32 in this run"),
@@ -135,6 +135,8 @@ fn another_model_or_dictionary_is_refused_with_the_difference() {
         (|batch| run(batch).layers = "8".into(), "layers is 8,15,29 in the lake and 8 in this run"),
         (|batch| run(batch).top_k = None, "top_k is 64 in the lake and all in this run"),
         (|batch| run(batch).attention = "full".into(), "attention is top:8 in the lake and full in this run"),
+        (|batch| run(batch).positions = "new".into(), "positions is all in the lake and new in this run"),
+        (|batch| run(batch).activation_bits = 7, "activation_bits is 23 in the lake and 7 in this run"),
         (
             |batch| batch.dictionaries[1].hash = "dd".into(),
             "dictionary hash of layer 15 is {15} in the lake and dd in this run",
@@ -290,10 +292,10 @@ fn a_later_format_is_refused() {
         writer.write(&rows).unwrap();
         writer.close().unwrap();
     };
-    spoiled(later, |_| "the lake is in format version 2, and this program knows up to 1".to_owned());
+    spoiled(later, |_| "the lake is in format version 3, and this program knows up to 2".to_owned());
     let folder = folder();
     let mut batch = first_batch(&[1], SMALL);
-    run(&mut batch).format_version = 2;
+    run(&mut batch).format_version = 3;
     let error = Lake::create_or_open(folder.path()).unwrap().append(batch).unwrap_err();
-    assert!(matches!(error, LakeError::FormatTooNew { found: 2, supported: 1 }), "{error}");
+    assert!(matches!(error, LakeError::FormatTooNew { found: 3, supported: 2 }), "{error}");
 }

@@ -4,7 +4,7 @@
 #[path = "described.rs"]
 mod described;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use saelake::lake::Batch;
 use schemas::{attention, attention_rows, features, games, positions, spans, steps, tokens};
@@ -144,9 +144,7 @@ fn feature_rows(
             active.into_iter().map(|feature| (feature, (random.normal() * 0.8).exp())).collect();
         let norm = strengths.iter().map(|(_, x)| x * x).sum::<f32>().sqrt();
         strengths.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let ranks: BTreeMap<i32, (f32, i32)> =
-            strengths.iter().enumerate().map(|(rank, (feature, x))| (*feature, (*x, rank as i32))).collect();
-        for (feature, (activation, rank)) in ranks {
+        for ((feature, activation), rank) in strengths.into_iter().zip(0..) {
             rows.push(features::Row { game, step, position, feature, activation, rank });
         }
         sums.push(positions::Row {

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import games_numbers as numbers
 from games_text import play
-from lake_files import F32, I32, pyarrow, write, write_logs
+from lake_files import F32, I32, pyarrow, rollup, write, write_logs
 
 RUNS = ["00000000000000a1", "00000000000000b2", "00000000000000c3"]
 DEAD_RUN = "00000000000000dd"
@@ -98,11 +98,16 @@ def made_game(options, index, game):
             for layer in options.layers:
                 for table, more in numbers.large_tables(options, step, layer, index).items():
                     rows[table, layer] += more
+    for layer in options.layers:
+        rows["feature_rollup", layer] = rollup(rows["features", layer], rows["steps"], rows["tokens"])
+    rows["prefixes"] = []
     return steps, outcome, rows
 
 
 def write_rows(lake, rows, name, block):
     for table, found in rows.items():
+        if table[0] == "feature_rollup":
+            found = sorted(found, key=lambda row: (row[1], row[0]))
         if isinstance(table, tuple):
             write(lake, table[0], found, name, f"game_block={block}/layer={table[1]}")
         else:
@@ -114,9 +119,9 @@ def write_runs(lake, options):
     for index, run in enumerate([*RUNS, DEAD_RUN]):
         heads = options.heads if run != DEAD_RUN else options.heads + 4
         row = (
-            run, 1, "0.1.0", f"2026-01-0{index + 1}T00:00:00Z", "made", None, "0" * 64, 8, 12, heads, layers,
+            run, 2, "0.1.0", f"2026-01-0{index + 1}T00:00:00Z", "made", None, "0" * 64, 8, 12, heads, layers,
             options.top_k, f"top:{options.keys}", "cpu", "f32", index, "prompts" if run == RUNS[2] else "slot-machine",
-            "choice", "template", '{"games": 8}',
+            "choice", "template", "all", 23, '{"games": 8}',
         )
         write(lake, "runs", [row], run)
     rows = [

@@ -90,7 +90,7 @@ def feature_rows(options, step, layer, index):
         kept = {feature: rank for rank, feature in enumerate(order[: options.top_k])}
         squares = {feature: float(value) ** 2 for feature, value in values.items()}
         total = sum(squares.values())
-        features += [(step.game, step.number, position, f, values[f], kept[f]) for f in sorted(kept)]
+        features += [(step.game, step.number, position, f, values[f], rank) for f, rank in kept.items()]
         norm, share = total**0.5, sum(squares[f] for f in kept) / total
         residual = norm * (1 + random.random())
         positions.append((step.game, step.number, position, len(values), norm, residual, residual / 3, share))

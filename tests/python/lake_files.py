@@ -12,7 +12,7 @@ SCHEMAS = {
         "run": TEXT, "format_version": I32, "saelake_version": TEXT, "started_at": TEXT, "model": TEXT,
         "model_revision": TEXT, "model_hash": TEXT, "d_model": I32, "n_layers": I32, "n_heads": I32,
         "layers": TEXT, "top_k": I32, "attention": TEXT, "device": TEXT, "dtype": TEXT, "seed": I64,
-        "source": TEXT, "decide": TEXT, "bos": TEXT, "settings": TEXT,
+        "source": TEXT, "decide": TEXT, "bos": TEXT, "positions": TEXT, "activation_bits": I32, "settings": TEXT,
     },
     "dictionaries": {
         "run": TEXT, "layer": I32, "hook": TEXT, "format": TEXT, "source": TEXT, "revision": TEXT,
@@ -38,7 +38,11 @@ SCHEMAS = {
         **PLACE, "name": TEXT, "byte_start": I32, "byte_end": I32, "position_start": I32,
         "position_end": I32,
     },
+    "prefixes": {**PLACE, "position_start": I32, "position_end": I32, "stored_step": I32},
     "features": {**PLACE, "position": I32, "feature": I32, "activation": F32, "rank": I32},
+    "feature_rollup": {
+        "game": I64, "feature": I32, "count": I32, "sum": F32, "max": F32, "step": I32, "position": I32,
+    },
     "positions": {
         **PLACE, "position": I32, "l0": I32, "feature_norm": F32, "residual_norm": F32,
         "reconstruction_error": F32, "kept_share": F32,
@@ -65,6 +69,23 @@ CAUSAL = {
         "target_feature": I32, "weight": F32, "method": TEXT, "frozen": BOOL,
     },
 }
+
+
+def rollup(features, steps, tokens):
+    """Rows of `feature_rollup` of a layer by its rows of `features`: of a feature and game, how often it fires at a
+    position that counts, the sum of its activations, the largest one, and the first place of it."""
+    decisions = {(row[0], row[1]): row[4] for row in steps}
+    special = {(row[0], row[1], row[2]): row[7] for row in tokens}
+    found = {}
+    for game, step, position, feature, activation, _ in features:
+        if 0 < position <= decisions[game, step] and not special[game, step, position]:
+            found.setdefault((feature, game), []).append((-activation, step, position))
+    rows = []
+    for (feature, game), fired in sorted(found.items()):
+        largest, step, position = min(fired)
+        total = sum(-float(activation) for activation, _, _ in fired)
+        rows.append((game, feature, len(fired), total, -largest, step, position))
+    return rows
 
 
 def write(lake, table, rows, name, folder=""):

@@ -12,9 +12,9 @@ import duckdb
 lake = sys.argv[1]
 repository = Path(__file__).parent.parent.parent
 connection = duckdb.connect()
-for table in ("runs", "dictionaries", "games", "steps", "tokens", "spans"):
+for table in ("runs", "dictionaries", "games", "steps", "tokens", "spans", "prefixes"):
     connection.execute(f"CREATE VIEW {table} AS FROM read_parquet('{lake}/{table}/*.parquet')")
-for table in ("features", "positions", "attention", "attention_rows"):
+for table in ("features", "feature_rollup", "positions", "attention", "attention_rows"):
     files = f"{lake}/{table}/game_block=*/layer=*/*.parquet"
     connection.execute(f"CREATE VIEW {table} AS FROM read_parquet('{files}', hive_partitioning = true)")
 
@@ -45,6 +45,17 @@ RULES = {
     "ranks that do not follow the activations": """
         SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY game, step, layer, position
             ORDER BY activation DESC, rank) - 1 AS expected FROM features) WHERE rank <> expected""",
+    "a feature that comes twice": """
+        SELECT * FROM (SELECT count(*) AS n FROM features GROUP BY game, step, layer, position, feature) WHERE n > 1""",
+    "a rollup that the features do not add up to": """
+        SELECT * FROM feature_rollup FULL JOIN (
+            SELECT layer, game, feature, count(*) AS n, sum(activation::DOUBLE) AS total, max(activation) AS most,
+                arg_max(step * 100000 + position, (activation, -step, -position)) AS place
+            FROM features JOIN steps USING (game, step) JOIN tokens USING (game, step, position)
+            WHERE position BETWEEN 1 AND decision_position AND NOT is_special GROUP BY ALL
+        ) USING (layer, game, feature)
+        WHERE n IS DISTINCT FROM count OR abs(total - sum) > 1e-6 * total OR most <> max
+            OR place <> step * 100000 + position""",
     "an inactive feature": "SELECT * FROM features WHERE NOT activation > 0",
     "a decision row that does not sum to 1": """
         SELECT sum(weight) AS total FROM attention JOIN steps USING (game, step)

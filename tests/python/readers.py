@@ -110,7 +110,8 @@ def check_lines_of_the_layout(lake: Path, features: int) -> None:
     """Every reader's line finds the rows of a layer, or of all three."""
     layout = (Path(__file__).parents[2] / "data-layout.md").read_text().replace("LAKE", str(lake))
     blocks = re.findall(r"```(sql|python)\n(.*?)```", layout, re.DOTALL)
-    assert [kind for kind, _ in blocks] == ["sql", "python"]
+    assert [kind for kind, _ in blocks] == ["sql", "python", "sql"]
+    duckdb.sql(blocks[2][1]).to_arrow_table()
     found = [duckdb.sql(blocks[0][1]).to_arrow_table().num_rows]
     for line in blocks[1][1].splitlines():
         rows = eval(line, {"polars": pl, "pandas": pd, "deltalake": deltalake})

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import numpy
-from lake_files import write
+from lake_files import rollup, write
 
 RUN, LAYER, GAMES, FEATURES = "00000000000000a1", 3, 36, 40
 TOKENS = ["<s>", "You", " have", " $90", ".", " Bet", "?", "\n"]
@@ -34,7 +34,8 @@ def feature_rows(random, game, n_steps, base):
             fires = numpy.flatnonzero(random.random(FEATURES) < chance)
             values = numpy.exp(level[fires] + 0.8 * random.normal(size=len(fires)))
             ranks = numpy.argsort(numpy.argsort(-values))
-            rows += [(game, step, position, int(f), float(v), int(r)) for f, v, r in zip(fires, values, ranks)]
+            found = [(game, step, position, int(f), float(v), int(r)) for f, v, r in zip(fires, values, ranks)]
+            rows += sorted(found, key=lambda row: row[5])
     return rows
 
 
@@ -49,8 +50,8 @@ def step_row(game, step, decision):
     )
 
 
-def write_rest(lake, sizes):
-    """What is the same in all games."""
+def write_rest(lake, sizes, features):
+    """What is the same in all games, and the rollup of the features."""
     tokens, spans, positions = [], [], []
     for game, n_steps in enumerate(sizes):
         for step in range(n_steps):
@@ -64,13 +65,16 @@ def write_rest(lake, sizes):
             spans += [(game, step, name, a, b, a, b) for name, a, b in SPANS]
     write(lake, "tokens", tokens, RUN)
     write(lake, "spans", spans, RUN)
+    write(lake, "prefixes", [], RUN)
     folder = f"game_block=0/layer={LAYER}"
+    steps = [step_row(game, step, None) for game, n_steps in enumerate(sizes) for step in range(n_steps)]
+    write(lake, "feature_rollup", rollup(features, steps, tokens), RUN, folder)
     write(lake, "positions", positions, RUN, folder)
     for table in ("attention", "attention_rows"):
         write(lake, table, [], RUN, folder)
     write(lake, "runs", [
-        (RUN, 1, "0.1.0", "2026-01-01T00:00:00Z", "made", None, "0" * 64, 8, 9, 2, str(LAYER), None, "decision", "cpu",
-         "f32", 1, "slot-machine", "choice", "template", "{}")
+        (RUN, 2, "0.1.0", "2026-01-01T00:00:00Z", "made", None, "0" * 64, 8, 9, 2, str(LAYER), None, "decision", "cpu",
+         "f32", 1, "slot-machine", "choice", "template", "all", 23, "{}")
     ], RUN)
     write(lake, "dictionaries", [
         (RUN, LAYER, f"blocks.{LAYER}.hook_resid_post", "llama-scope", "made", None, "0" * 64, None, FEATURES, 8,
@@ -85,7 +89,7 @@ def main():
     base = random.uniform(-5, 2, FEATURES)
     rows = [row for game, n_steps in enumerate(sizes) for row in feature_rows(random, game, n_steps, base)]
     write(lake, "features", rows, RUN, f"game_block=0/layer={LAYER}")
-    write_rest(lake, sizes)
+    write_rest(lake, sizes, rows)
     for number in range(shuffles):
         bankrupt = set(random.permutation(GAMES)[: GAMES // 6])
         outcomes = ["bankruptcy" if game in bankrupt else "voluntary_stop" for game in range(GAMES)]

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy
 import pyarrow
 import pyarrow.parquet
-from lake_files import I32, I64, write, write_logs
+from lake_files import I32, I64, rollup, write, write_logs
 
 LAYERS, HEADS, KEPT_KEYS, RUN = (3, 7), 3, 2, "00000000000000aa"
 
@@ -73,7 +73,7 @@ def large_tables(game, step, layer, n, decision):
     rows = {"features": [], "positions": [], "attention": [], "attention_rows": []}
     for position in range(n):
         norm = feature_norms[position]
-        for feature, share, rank in [(5, 0.6, 1), (9, 0.8, 0)]:
+        for feature, share, rank in [(9, 0.8, 0), (5, 0.6, 1)]:
             rows["features"].append((game, step, position, feature, norm * share, rank))
         rows["positions"].append((game, step, position, 2, norm, norm * 2, norm / 3, 1.0))
     for head in range(HEADS):
@@ -109,19 +109,22 @@ def small_tables(game, block, tokens, special, decision):
 
 
 def write_game(lake, game, block, tokens, special, decision):
-    for table, rows in small_tables(game, block, tokens, special, decision).items():
+    small = small_tables(game, block, tokens, special, decision)
+    for table, rows in [*small.items(), ("prefixes", [])]:
         write(lake, table, rows, game)
     for layer in LAYERS:
         tables = [large_tables(game, step, layer, len(tokens), decision) for step in STEPS]
-        for table in tables[0]:
-            rows = [row for step in tables for row in step[table]]
+        large = {table: [row for step in tables for row in step[table]] for table in tables[0]}
+        large["feature_rollup"] = rollup(large["features"], small["steps"], small["tokens"])
+        for table, rows in large.items():
             write(lake, table, rows, game, f"game_block={block}/layer={layer}")
 
 
 def write_lake(lake):
     write(lake, "runs", [
-        (RUN, 1, "0.1.0", "2026-01-01T00:00:00Z", "tiny", None, "0" * 64, 8, 9, HEADS, "3,7", None,
-         f"top:{KEPT_KEYS}", "cpu", "f32", 1, "slot-machine", "choice", "template", "{}")
+        (RUN, 2, "0.1.0", "2026-01-01T00:00:00Z", "tiny", None, "0" * 64, 8, 9, HEADS, "3,7", None,
+         f"top:{KEPT_KEYS}", "cpu", "f32", 1, "slot-machine", "choice", "template", "all", 23,
+         "{}")
     ], RUN)
     write(lake, "dictionaries", [
         (RUN, layer, f"blocks.{layer}.hook_resid_post", "llama-scope", "tiny", None, "0" * 64, None, 16, 8,
@@ -204,7 +207,7 @@ def keep_whole(lake):
 
 
 def remove_features(lake):
-    for table in ("features", "positions", "dictionaries"):
+    for table in ("features", "feature_rollup", "positions", "dictionaries"):
         for path in (lake / table).rglob("part-*.parquet"):
             path.unlink()
 
@@ -218,7 +221,7 @@ def main():
     folder = Path(sys.argv[1])
     lake = folder / "lake"
     write_lake(lake)
-    damaged(lake, "newer", rewrite("runs", lambda runs: replace(runs, "format_version", I32, 2)))
+    damaged(lake, "newer", rewrite("runs", lambda runs: replace(runs, "format_version", I32, 3)))
     damaged(lake, "no-column", rewrite("tokens", lambda tokens: tokens.drop_columns(["token"])))
     damaged(lake, "wrong-type", rewrite("tokens", lambda tokens: replace(tokens, "position", I64)))
     damaged(lake, "whole", keep_whole)

@@ -5,7 +5,7 @@ use queries::{
     attribution::{self, AsPublished},
     causal_trace, compare,
     contrast::{self, Groups},
-    effects, features,
+    effects, feature, features,
     flow::{self, Heads},
     heatmap,
     last_token::{self, Thresholds},
@@ -138,6 +138,20 @@ const QUESTIONS: &[Question] = &[
         ask: |tables, selection| {
             let importance = Some(Given::importance(&games().join("importance.parquet"))?);
             features::ask(tables, selection, &Weights { importance, couplings: None })
+        },
+    },
+    Question {
+        name: "feature",
+        options: "",
+        scopes: ALL,
+        ask: |tables, selection| {
+            // Of layer 3 one that is everywhere, of the others one of the game and one of the decision.
+            let name = match selection.layer {
+                Some(7) => "L7-29",
+                Some(11) => "L11-5",
+                _ => "L3-0",
+            };
+            feature::ask(tables, &Selection { feature: name.parse().ok(), ..selection.clone() })
         },
     },
     Question {

@@ -10,7 +10,7 @@ use super::{
     copy_of, games, rows,
 };
 
-const LARGE: [&str; 4] = ["features", "positions", "attention", "attention_rows"];
+const LARGE: [&str; 5] = ["features", "feature_rollup", "positions", "attention", "attention_rows"];
 
 /// The layers of the lake, the one that is asked about first.
 const LAYER: i32 = 3;
