@@ -232,6 +232,7 @@ fn properties(table: &Table) -> Result<WriterProperties, ParquetError> {
         let encoding = match column.encoding {
             Encoding::Dictionary => continue,
             Encoding::Plain => ParquetEncoding::PLAIN,
+            Encoding::Delta => ParquetEncoding::DELTA_BINARY_PACKED,
             Encoding::ByteStreamSplit => ParquetEncoding::BYTE_STREAM_SPLIT,
         };
         properties = properties
