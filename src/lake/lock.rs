@@ -83,11 +83,14 @@ fn open(store: &Store) -> Result<(File, PathBuf), LakeError> {
     Ok((file, path))
 }
 
-/// Removes what is in the folder for files on their way, the lock left out.
+/// Removes the files in the folder for files on their way, the lock left out.
 pub(super) fn clear_staging(store: &Store) -> Result<(), LakeError> {
     let folder = store.staging()?;
     for name in disk::names(&folder)?.into_iter().filter(|name| name != LOCK) {
-        disk::delete(&folder.join(name))?;
+        let path = folder.join(name);
+        if !path.is_dir() {
+            disk::delete(&path)?;
+        }
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ pub(super) fn create(store: &Store, path: &str, bytes: &Bytes) -> Result<bool, L
     }
 }
 
-/// Sends a local file to its place, deletes it here, and looks whether all of it has arrived.
+/// Sends a local file to its place and deletes it here.
 ///
 /// # Errors
 /// [`LakeError::Occupied`] of a new file if an object is there. The parts of a large one are put together whatever is
@@ -97,6 +97,10 @@ pub(super) fn upload(store: &Store, path: &str, staged: &Path, is_new: bool) -> 
     let size = file.metadata().map_err(failed)?.len();
     if size > LARGE_BYTES {
         upload_in_parts(store, objects.as_ref(), path, (file, staged))?;
+        let arrived = store.size(path)?;
+        if arrived != size {
+            return Err(LakeError::BytesLost { path: store.place(path), sent: size, found: arrived });
+        }
     } else {
         let mut bytes = Vec::with_capacity(size as usize);
         file.read_to_end(&mut bytes).map_err(failed)?;
@@ -107,10 +111,6 @@ pub(super) fn upload(store: &Store, path: &str, staged: &Path, is_new: bool) -> 
         } else if !create(store, path, &bytes)? {
             return Err(LakeError::Occupied { path: store.place(path) });
         }
-    }
-    let arrived = store.size(path)?;
-    if arrived != size {
-        return Err(LakeError::BytesLost { path: store.place(path), sent: size, found: arrived });
     }
     super::disk::delete(staged)
 }
@@ -147,4 +147,37 @@ fn upload_in_parts(
     }
     store.wait(upload.finish()).map_err(failed)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_files_arrive_whole_and_new_ones_take_no_place() {
+        let store = Store::in_memory();
+        let staged = store.staging().unwrap().join("staged");
+        // A part more than what is sent at once, and a rest.
+        let bytes: Vec<u8> =
+            (0..LARGE_BYTES + PART_BYTES as u64 + 12_345).map(|at| (at % 251) as u8).collect();
+        std::fs::write(&staged, &bytes).unwrap();
+        upload(&store, "tokens/large", &staged, true).unwrap();
+        assert!(store.read("tokens/large").unwrap() == bytes && !staged.exists());
+        for (text, is_new) in [("one", true), ("one", true), ("two", false)] {
+            std::fs::write(&staged, text).unwrap();
+            upload(&store, "tokens/small", &staged, is_new).unwrap();
+            assert_eq!(store.read("tokens/small").unwrap(), text);
+        }
+        std::fs::write(&staged, "three").unwrap();
+        let error = upload(&store, "tokens/small", &staged, true).unwrap_err();
+        assert!(matches!(&error, LakeError::Occupied { path } if path.ends_with("tokens/small")), "{error}");
+        assert_eq!(store.read("tokens/small").unwrap(), "two");
+        let paths = |folder: &str| {
+            store.list(folder).unwrap().into_iter().map(|found| found.path).collect::<Vec<_>>()
+        };
+        create(&store, "tokens/_delta_log/entry", &Bytes::from("entry")).unwrap();
+        assert_eq!(paths("tokens"), ["tokens/large", "tokens/small"]);
+        assert_eq!(paths("tokens/_delta_log"), ["tokens/_delta_log/entry"]);
+        assert_eq!((paths("token"), store.names().unwrap()), (vec![], vec!["tokens".to_owned()]));
+    }
 }

@@ -250,7 +250,7 @@ fn damage_is_named() {
     );
     spoiled(
         |root| fs::write(root.join("spans/_delta_log/00000000000000000001.json"), "{\"add\": {").unwrap(),
-        |root| format!("the Delta log in {root}/spans is unusable: "),
+        |root| format!("the log entry {root}/spans/_delta_log/00000000000000000001.json holds no commit: "),
     );
     spoiled(
         |root| {
