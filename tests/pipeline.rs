@@ -154,11 +154,12 @@ fn a_free_answer_that_cannot_be_parsed_is_never_a_bet() {
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("lake");
     // The small model answers with "You are playing a slot machine game.", greedily, whatever it is asked.
-    let options = ["--games", "2", "--layers", "15", "--decide", "generate"];
+    let options = ["--games", "2", "--layers", "15", "--decide", "generate", "--activation-bits", "7"];
     collect(&lake, &[&options[..], &["--temperature", "0", "--max-new-tokens", "12"]].concat());
     let seen = ask_python("pipeline.py", &[text(&lake)]);
     assert_eq!(seen["violations"], serde_json::json!([]));
     assert_eq!(seen["outcomes"], serde_json::json!(["unparsable", "unparsable"]));
+    assert_eq!(seen["activation_bits"], serde_json::json!([7]));
     assert!(seen["generated_tokens"].as_i64().unwrap() > 0, "generated tokens are in the lake");
     assert_eq!(seen["bets"], 0);
 }

@@ -2,6 +2,7 @@
 
 use super::settings::{AttentionKept, Settings};
 use crate::dictionary::Keep;
+use crate::lake::ACTIVATION_BITS;
 use crate::model::Config;
 
 /// Rows that a thread of the writer encodes in a second, as measured on a machine of 16 cores. Other processors are
@@ -9,8 +10,8 @@ use crate::model::Config;
 const ROWS_A_SECOND: f64 = 2.4e6;
 
 /// Bytes of a row, by table, as measured on games of the default model. Of features and weights most is their value,
-/// which hardly compresses.
-const FEATURE: f64 = 5.5;
+/// which hardly compresses. A row of features has its part of the rollup.
+const FEATURE: f64 = 5.0;
 const POSITION: f64 = 5.8;
 const WEIGHT: f64 = 5.0;
 const ATTENTION_ROW: f64 = 5.2;
@@ -25,8 +26,10 @@ pub struct Forecast {
     pub flop_a_token: f64,
     /// Rows of a token in all tables.
     pub rows_a_token: f64,
-    /// Bytes of a token in all tables.
+    /// Bytes of a token in all tables, with all bits of activations.
     pub bytes_a_token: f64,
+    /// Rows of a token in `features`.
+    pub features_a_token: f64,
 }
 
 /// Where the tokens of a run come from.
@@ -76,7 +79,13 @@ impl Forecast {
                 + POSITION * positions
                 + ATTENTION_ROW * rows
                 + TOKEN,
+            features_a_token: features,
         }
+    }
+
+    /// Bytes of a token in all tables, where activations keep so many bits: the others are saved.
+    pub fn bytes_with(&self, activation_bits: i32) -> f64 {
+        self.bytes_a_token - self.features_a_token * f64::from(ACTIVATION_BITS - activation_bits) / 8.0
     }
 
     /// Tokens a second where products run at `rate` multiplications and additions a second, and `threads` write. On a
@@ -140,7 +149,10 @@ mod tests {
         // Features, weights and those of decisions, positions, rows, token.
         assert!((rows - (192.0 + 96.0 * 9.0 + 3.0 + 96.0 + 1.0)).abs() < 1e-9, "{rows}");
         assert!(forecast(AttentionKept::Full).rows_a_token > 10.0 * rows);
-        assert!(forecast(AttentionKept::Decision).rows_a_token < rows);
+        let decision = forecast(AttentionKept::Decision);
+        assert!(decision.rows_a_token < rows);
+        assert!((decision.bytes_with(23) - decision.bytes_a_token).abs() < 1e-9);
+        assert!(decision.bytes_with(7) < 0.85 * decision.bytes_a_token);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Outlook {
         let threads = available_parallelism().map_or(1, usize::from);
         let tokens_a_second = forecast.tokens_a_second(rate, (threads, plan.machine.is_gpu()));
         let bytes_a_token = plan.lake_so_far()?.as_ref().and_then(bytes_a_token);
-        let bytes_a_token = bytes_a_token.unwrap_or(forecast.bytes_a_token);
+        let bytes_a_token = bytes_a_token.unwrap_or_else(|| forecast.bytes_with(plan.activation_bits));
         Ok(Self { forecast, tokens_a_second, bytes_a_token })
     }
 

@@ -41,7 +41,8 @@ RULES = {
     "kept features that do not add up to the kept share": """
         SELECT * FROM (SELECT game, step, layer, position, sum(activation::DOUBLE ** 2) AS kept FROM features GROUP BY ALL)
         JOIN positions USING (game, step, layer, position)
-        WHERE abs(kept - kept_share * feature_norm::DOUBLE ** 2) > 1e-4 * feature_norm::DOUBLE ** 2""",
+        CROSS JOIN (SELECT min(activation_bits) AS bits FROM runs)
+        WHERE abs(kept - kept_share * feature_norm::DOUBLE ** 2) > (1e-4 + 2.0::DOUBLE ** -bits) * feature_norm::DOUBLE ** 2""",
     "ranks that do not follow the activations": """
         SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY game, step, layer, position
             ORDER BY activation DESC, rank) - 1 AS expected FROM features) WHERE rank <> expected""",
@@ -89,6 +90,7 @@ answer = {
     "violations": sorted(rule for rule, sql in RULES.items() if connection.execute(sql).fetchone() is not None),
     "games": column("SELECT game FROM games ORDER BY game"),
     "runs": column("SELECT count(*) FROM runs")[0],
+    "activation_bits": column("SELECT DISTINCT activation_bits FROM runs"),
     "layers": column("SELECT DISTINCT layer FROM positions ORDER BY layer"),
     "errors": column("SELECT error FROM steps WHERE status = 'error' ORDER BY game, step"),
     "outcomes": column("SELECT outcome FROM games ORDER BY game"),
