@@ -7,14 +7,13 @@ use std::thread;
 use schemas::{dictionaries, runs};
 
 use super::CaptureError;
-use super::commit_sizes::commit_sizes;
 use super::engine::Engine;
 use super::episode::Episode;
 use super::play::play;
 use super::prepare::{Prepared, prepare};
 use super::prompts::run_prompts;
 use crate::error::Error;
-use crate::game::{Decide, Form, Prompt, PromptGame, Rules, SlotMachine, slot_machine_key};
+use crate::game::{Decide, Form, Prompt, PromptGame, Rules, SlotMachine};
 use crate::lake::{Batch, Lake};
 use crate::tokens::Tokenizer;
 
@@ -43,17 +42,6 @@ impl Source {
             Self::SlotMachine { indices, .. } => indices.len(),
             Self::Prompts(games) => games.len(),
         }
-    }
-
-    /// The key of the first game; 0 if there is none.
-    pub fn first_key(&self) -> Result<i64, Error> {
-        Ok(match self {
-            Self::SlotMachine { seed, indices, .. } => {
-                indices.first().map(|index| slot_machine_key(*seed, *index)).transpose()?
-            }
-            Self::Prompts(games) => games.first().map(|game| game.key),
-        }
-        .unwrap_or_default())
     }
 
     /// The first prompts, up to `budget` tokens: what a run is checked on before it begins. Prompts that
@@ -120,9 +108,9 @@ pub struct Run<'a> {
     pub row: runs::Row,
     /// Its rows of `dictionaries`.
     pub dictionaries: Vec<dictionaries::Row>,
-    /// Games of one commit at most.
-    pub commit_games: usize,
-    /// Set from outside to end the run after the pass under way.
+    /// Games of each commit, in order; they add up to those of the source.
+    pub commits: Vec<usize>,
+    /// Set from outside to end the run after the pass and the commit under way.
     pub stop: &'a AtomicBool,
 }
 
@@ -139,10 +127,10 @@ pub fn collect(
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Summary, Error> {
     let (sender, receiver) = sync_channel(WAITING_BATCHES);
-    let Run { tokenizer, row, dictionaries, commit_games, stop } = run;
+    let Run { tokenizer, row, dictionaries, commits, stop } = run;
     thread::scope(|scope| {
         let writer = scope.spawn(move || write(lake, &row, dictionaries, &receiver, &mut progress));
-        let read = read(engine, tokenizer, source, commit_games, stop, &sender);
+        let read = read(engine, tokenizer, (source, &commits), stop, &sender);
         // The writer ends when no more can come.
         drop(sender);
         let written = writer.join().map_err(|_| CaptureError::WriterDied)?;
@@ -164,8 +152,7 @@ pub(crate) enum Through {
 fn read(
     engine: &dyn Engine,
     tokenizer: &Tokenizer,
-    source: Source,
-    commit_games: usize,
+    (source, commits): (Source, &[usize]),
     stop: &AtomicBool,
     sender: &SyncSender<Vec<Episode>>,
 ) -> Result<Through, Error> {
@@ -175,8 +162,8 @@ fn read(
     match source {
         Source::SlotMachine { rules, seed, indices } => {
             let mut left = indices.as_slice();
-            for size in commit_sizes(indices.len(), commit_games) {
-                let (group, others) = left.split_at(size);
+            for size in commits {
+                let (group, others) = left.split_at(*size);
                 left = others;
                 let episodes = play(engine, tokenizer, rules, seed, group, &stopped)?;
                 if !episodes.is_some_and(&mut hand_over) {
@@ -185,9 +172,7 @@ fn read(
             }
             Ok(Through::All)
         }
-        Source::Prompts(games) => {
-            run_prompts(engine, tokenizer, (&games, commit_games), &stopped, &mut hand_over)
-        }
+        Source::Prompts(games) => run_prompts(engine, tokenizer, (&games, commits), &stopped, &mut hand_over),
     }
 }
 

@@ -40,6 +40,7 @@ pub use crate::lake::Captured;
 pub use choose::Pair;
 pub(crate) use choose::pairs;
 pub use collect::{Progress, Run, Source, Summary, collect};
+pub use commit_sizes::{commit_sizes, commits_left};
 pub use engine::{Engine, Observed, Pass};
 pub use episode::Episode;
 pub use error::CaptureError;
