@@ -1,5 +1,6 @@
 //! Runs that are killed, interrupted and asked for again, against runs that nobody disturbed.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -138,4 +139,66 @@ fn more_games_and_all_games_exclude_each_other() {
     let output = program(&["collect", "--lake", "none", "--games", "2", "--total-games", "2"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("--total-games"), "{}", said(&output));
+}
+
+/// Turns of a talk, each of which goes on from the last, and prompts that begin alike only.
+fn talks(path: &Path) {
+    let mut lines = Vec::new();
+    for game in 0..3 {
+        let mut text = String::from("The machine pays $30 for $10. ");
+        for turn in 0..4 {
+            if game < 2 {
+                write!(text, "Round {turn}: you bet $10 and lose, and {} is left. ", 90 - 10 * turn).unwrap();
+            } else {
+                text = format!(
+                    "The machine pays $30 for $10. You have ${} and may bet or stop now. ",
+                    100 - turn
+                );
+            }
+            let spans = [json!({"name": "rules", "start": 0, "end": 28})];
+            lines.push(json!({"game": format!("talk {game}"), "text": text, "spans": spans}).to_string());
+        }
+    }
+    fs::write(path, lines.join("\n")).unwrap();
+}
+
+#[test]
+fn positions_stored_once_are_those_of_every_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let prompts = folder.path().join("talks.jsonl");
+    talks(&prompts);
+    let lake = |positions: &str| {
+        let lake = folder.path().join(positions);
+        collect(&lake, &["--prompts", text(&prompts), "--positions", positions]);
+        lake
+    };
+    let lakes = ["all", "new", "last"].map(lake);
+    let script = repository("tests/python/seen_positions.py");
+    let output =
+        Command::new(python()).arg(script).args(lakes.each_ref().map(|lake| text(lake))).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for table in ["features", "positions", "attention", "attention_rows"] {
+        let about = &seen[table];
+        assert_eq!(about["missing"], 0, "{table}: {seen}");
+        // What is packed differently differs in its last bits at most.
+        assert!(about["differ"].as_f64().unwrap() < 1e-5, "{table}: {seen}");
+        let [all, new, last] = ["all", "new", "last"].map(|name| about[name].as_u64().unwrap());
+        assert!(2 * new < all && 2 * last < new && last > 0, "{table}: {seen}");
+        assert_eq!(about["not of decisions"], 0, "{table}: {seen}");
+    }
+    assert_eq!(seen["rollup"], 0, "the rollup counts shared positions in every step: {seen}");
+    let output = program(&[
+        "collect",
+        "--device",
+        "cpu",
+        "--lake",
+        text(&lakes[0]),
+        "--layers",
+        "15",
+        "--positions",
+        "new",
+    ]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("positions"), "{}", said(&output));
 }

@@ -10,6 +10,7 @@ use super::CaptureError;
 use super::engine::Engine;
 use super::episode::Episode;
 use super::play::play;
+use super::positions::PositionsKept;
 use super::prepare::{Prepared, prepare};
 use super::prompts::run_prompts;
 use crate::error::Error;
@@ -108,6 +109,8 @@ pub struct Run<'a> {
     pub row: runs::Row,
     /// Its rows of `dictionaries`.
     pub dictionaries: Vec<dictionaries::Row>,
+    /// The positions whose rows are stored, as the row of `runs` says.
+    pub positions: PositionsKept,
     /// Games of each commit, in order; they add up to those of the source.
     pub commits: Vec<usize>,
     /// Set from outside to end the run after the pass and the commit under way.
@@ -127,9 +130,10 @@ pub fn collect(
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Summary, Error> {
     let (sender, receiver) = sync_channel(WAITING_BATCHES);
-    let Run { tokenizer, row, dictionaries, commits, stop } = run;
+    let Run { tokenizer, row, dictionaries, positions, commits, stop } = run;
     thread::scope(|scope| {
-        let writer = scope.spawn(move || write(lake, &row, dictionaries, &receiver, &mut progress));
+        let writer =
+            scope.spawn(move || write(lake, (&row, dictionaries, positions), &receiver, &mut progress));
         let read = read(engine, tokenizer, (source, &commits), stop, &sender);
         // The writer ends when no more can come.
         drop(sender);
@@ -179,8 +183,7 @@ fn read(
 /// Appends every group of games that arrives, the run's own rows with the first.
 fn write(
     lake: &mut Lake,
-    row: &runs::Row,
-    dictionaries: Vec<dictionaries::Row>,
+    (row, dictionaries, positions): (&runs::Row, Vec<dictionaries::Row>, PositionsKept),
     receiver: &Receiver<Vec<Episode>>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, Error> {
@@ -197,6 +200,12 @@ fn write(
             summary.failed_steps +=
                 episode.steps.status.iter().filter(|status| *status == "error").count() as u64;
             episode.add_to(&mut batch);
+        }
+        if positions != PositionsKept::All {
+            // What rows that are dropped add to the rollup is taken from them as they would have been stored.
+            batch.round(row.activation_bits);
+            batch.roll_up();
+            positions.apply(&mut batch);
         }
         let mut committed = Progress {
             games: batch.games.len() as u64,

@@ -14,8 +14,8 @@ use super::stop::stop_when_asked;
 use super::verify::judge;
 use super::{Ending, dictionaries, ui};
 use crate::capture::{
-    AttentionKept, CaptureError, Engine, Fused, PACKING_AGREES, Prepared, Progress, Reader, Run, Settings,
-    Summary, collect, packing_difference,
+    AttentionKept, CaptureError, Engine, Fused, PACKING_AGREES, PositionsKept, Prepared, Progress, Reader,
+    Run, Settings, Summary, collect, packing_difference,
 };
 use crate::dictionary::{Dictionary, Keep, Measured};
 use crate::error::{Error, UsageError};
@@ -36,6 +36,7 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) keep: Keep,
     pub(super) attention: AttentionKept,
+    pub(super) positions: PositionsKept,
     pub(super) activation_bits: i32,
     pub(super) decide: Decide,
     pub(super) games: Games,
@@ -94,7 +95,14 @@ fn go<M: Model>(
     let mut lake = Lake::create_or_open(&plan.lake)?;
     lake.check_compatible(&row, &rows)?;
     let stop = stop_when_asked();
-    let run = Run { tokenizer: &opened.tokenizer, row, dictionaries: rows, commits, stop: &stop };
+    let run = Run {
+        tokenizer: &opened.tokenizer,
+        row,
+        dictionaries: rows,
+        positions: plan.positions,
+        commits,
+        stop: &stop,
+    };
     let (bar, began) = (ui::progress(total as u64, "games"), Instant::now());
     let summary = collect(engine, run, source, &mut lake, |progress: Progress| {
         bar.set_message(format!("{} steps, {} tokens", progress.steps, progress.tokens));
@@ -123,6 +131,10 @@ impl Plan {
             Some(word) => parse("attention", word, "`decision`, `top:K` or `full`")?,
             None => AttentionKept::Top(8),
         };
+        let positions = match &options.positions {
+            Some(word) => parse("positions", word, "`all`, `new` or `last`")?,
+            None => PositionsKept::All,
+        };
         let activation_bits = match options.activation_bits {
             Some(bits) => parse_bits(bits)?,
             None => ACTIVATION_BITS,
@@ -147,6 +159,7 @@ impl Plan {
             seed: options.seed.unwrap_or(0),
             keep,
             attention,
+            positions,
             activation_bits,
             decide,
             games: Games::asked(&options)?,

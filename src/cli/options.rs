@@ -55,6 +55,10 @@ pub(crate) struct Options {
     /// Attention kept beside the whole row of the decision position [default: top:8]
     #[arg(long, value_name = "decision|top:K|full")]
     pub(super) attention: Option<String>,
+    /// Positions whose rows are stored: `all`; `new` ones, where those that a step begins with as an earlier step of its
+    /// game does are stored there alone; or `last`, the decision position of each step [default: all]
+    #[arg(long, value_name = "all|new|last")]
+    pub(super) positions: Option<String>,
     /// Bits of the mantissa that activations of features are rounded to, 1 to 23: with 7 the lake is a third smaller
     /// [default: 23, all of them]
     #[arg(long, value_name = "N")]
@@ -113,6 +117,7 @@ impl Options {
             components: self.components.or(file.components),
             top_k: self.top_k.or(file.top_k),
             attention: self.attention.or(file.attention),
+            positions: self.positions.or(file.positions),
             activation_bits: self.activation_bits.or(file.activation_bits),
             device: self.device.or(file.device),
             dtype: self.dtype.or(file.dtype),

@@ -65,7 +65,7 @@ pub(super) fn describe<M: Model>(
             Games::Prompts { .. } => None,
         },
         bos: facts.first.first().map_or("none", |step| step.layout.bos.as_str()).to_owned(),
-        positions: "all".to_owned(),
+        positions: plan.positions.to_string(),
         activation_bits: plan.activation_bits,
         settings: plan.options.recorded(None),
     };
