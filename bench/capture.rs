@@ -17,7 +17,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use gpu::{Device, Kind};
-use saelake::capture::{AttentionKept, Fused, Progress, Run, Settings, Source, collect};
+use saelake::capture::{
+    AttentionKept, Fused, PositionsKept, Progress, Run, Settings, Source, collect, commit_sizes,
+};
 use saelake::dictionary::Keep;
 use saelake::game::{Decide, PromptGame};
 use saelake::lake::Lake;
@@ -115,7 +117,8 @@ fn capture(
             ..described::run()
         },
         dictionaries: options.layers.iter().map(|layer| described::dictionary(*layer as i32)).collect(),
-        commit_games: options.commit,
+        positions: PositionsKept::All,
+        commits: commit_sizes(games.len(), options.commit),
         stop: &stop,
     };
     let ceiling = model.device.product_rate(&SHAPE)?;

@@ -14,7 +14,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 use saelake::capture::{
     Answer, Asked, AttentionKept, CaptureError, Captured, Drawing, Engine, Observed, Pair, Pass, Past,
-    Prepared, Run, Settings, Source, collect,
+    PositionsKept, Prepared, Run, Settings, Source, collect, commit_sizes,
 };
 use saelake::dictionary::{Keep, Measured};
 use saelake::game::Decide;
@@ -86,7 +86,8 @@ fn pipeline(batch: &Batch) -> Result<()> {
         tokenizer: &tokenizer,
         row: schemas::runs::Row { n_heads: SHAPE.heads, ..synthetic::run() },
         dictionaries: SHAPE.layers.iter().map(|layer| synthetic::dictionary(*layer)).collect(),
-        commit_games: 100,
+        positions: PositionsKept::All,
+        commits: commit_sizes(games.len(), 100),
         stop: &stop,
     };
     let mut lake = Lake::create_or_open(folder.path().join("lake"))?;

@@ -55,6 +55,7 @@ pub enum AsPublished {
 /// Those of [`Place::find`] for a step; a layer or span that is not there for all games, and [`QueryError::Needs`] if
 /// the published formula is asked for.
 pub fn ask(tables: &Tables, selection: &Selection, published: AsPublished) -> Result<Asked, QueryError> {
+    tables.check_positions(QUERY.name)?;
     let Scope::Step { game, step } = selection.scope else {
         if published == AsPublished::Yes {
             return Err(QueryError::Needs {

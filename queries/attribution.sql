@@ -14,6 +14,47 @@
 --
 -- Equal importances go by position. No rows come back if there is no such game, step or layer.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_attention AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, head, query, key, weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.head, r.query, r.key, r.weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.query >= p.position_start AND r.query < p.position_end
+),
 one_game AS (
     SELECT game, game_block, run
     FROM query(
@@ -37,11 +78,7 @@ seen AS (
     SELECT
         p.game, p.game_block, p.step, p.layer, p.position, p.feature_norm, s.n_heads, s.decision_position,
         max(p.layer) OVER () AS last_layer
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN one_step AS s
         ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
     WHERE (p.layer = getvariable('layer') OR getvariable('layer') IS NULL)
@@ -54,11 +91,7 @@ place AS (
 ),
 pattern AS (
     SELECT a.query, a.key, a.weight::DOUBLE / p.n_heads AS weight, p.decision_position
-    FROM read_parquet(
-        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS a
+    FROM all_attention AS a
     JOIN place AS p
         ON a.game_block = p.game_block AND a.layer = p.layer AND a.game = p.game AND a.step = p.step
     WHERE a.layer = getvariable('layer') OR getvariable('layer') IS NULL

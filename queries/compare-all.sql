@@ -15,6 +15,86 @@
 -- listed below, within outcome and layer by name, within feature by the size of difference from high to low,
 -- then feature.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+other_prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(coalesce(getvariable('other'), getvariable('lake')) || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+other_all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        coalesce(getvariable('other'), getvariable('lake')) || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        coalesce(getvariable('other'), getvariable('lake')) || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN other_prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+other_all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        coalesce(getvariable('other'), getvariable('lake')) || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        coalesce(getvariable('other'), getvariable('lake')) || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN other_prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 first_games AS (
     SELECT game, game_block, n_steps, outcome, final_balance
     FROM query(
@@ -122,22 +202,14 @@ ranked AS (
 ),
 positions AS (
     SELECT 1 AS side, p.layer, p.l0, p.feature_norm, p.reconstruction_error, p.residual_norm, p.kept_share
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN ranked AS k
         ON k.side = 1 AND p.game_block = k.game_block AND p.game = k.game AND p.step = k.step
         AND p.position = k.position
     WHERE p.layer = getvariable('layer') OR getvariable('layer') IS NULL
     UNION ALL
     SELECT 2 AS side, p.layer, p.l0, p.feature_norm, p.reconstruction_error, p.residual_norm, p.kept_share
-    FROM read_parquet(
-        coalesce(getvariable('other'), getvariable('lake')) || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM other_all_positions AS p
     JOIN ranked AS k
         ON k.side = 2 AND p.game_block = k.game_block AND p.game = k.game AND p.step = k.step
         AND p.position = k.position
@@ -180,11 +252,7 @@ layer_counts AS (
 ),
 fired AS (
     SELECT 1 AS side, f.layer, f.feature, count(*) AS n
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN ranked AS k
         ON k.side = 1 AND f.game_block = k.game_block AND f.game = k.game AND f.step = k.step
         AND f.position = k.position
@@ -192,11 +260,7 @@ fired AS (
     GROUP BY f.layer, f.feature
     UNION ALL
     SELECT 2 AS side, f.layer, f.feature, count(*) AS n
-    FROM read_parquet(
-        coalesce(getvariable('other'), getvariable('lake')) || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM other_all_features AS f
     JOIN ranked AS k
         ON k.side = 2 AND f.game_block = k.game_block AND f.game = k.game AND f.step = k.step
         AND f.position = k.position

@@ -53,6 +53,8 @@ pub(crate) struct Sides<'a> {
 /// # Errors
 /// [`QueryError::NoSuchLayer`] if neither side has the layer asked for; if a lake cannot be read.
 pub fn ask(first: &Tables, second: &Tables, selection: &Selection) -> Result<Asked, QueryError> {
+    first.check_positions(QUERY.name)?;
+    second.check_positions(QUERY.name)?;
     let layer = selection.one_layer()?;
     if let Some(layer) = layer {
         let here = |tables: &Tables| integers(filtered(tables.positions(), "layer", Some(layer)), "layer");
@@ -72,7 +74,7 @@ pub fn ask(first: &Tables, second: &Tables, selection: &Selection) -> Result<Ask
         .set("specials", (selection.specials == Specials::Include).then(|| "include".to_owned()));
     let side = |tables| {
         let prompts = Arc::new(Prompts::read(tables, selection.specials)?);
-        let is_rolled_up = selection.specials == Specials::LeaveOut && tables.are_rolled_up()?;
+        let is_rolled_up = selection.specials == Specials::LeaveOut && tables.are_rolled_up();
         Ok::<_, QueryError>(Side { tables, prompts, is_rolled_up })
     };
     let both = [side(first)?, side(second)?];

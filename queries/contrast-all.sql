@@ -18,6 +18,47 @@
 -- Layer, span and feature choose what is tested, so that the q-values are of that; the limit only cuts the rows.
 -- Order of the rows: q_value, p_value, layer, span, feature; values that are missing come last.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 chosen_games AS (
     FROM query(
         'SELECT game, game_id, game_block, run, source, outcome, bet_type, components, metadata FROM read_parquet('''
@@ -80,11 +121,7 @@ grouped AS (
 -- A step has rows at a layer, or none at all if it failed.
 captured AS (
     SELECT p.game, p.step, p.layer, g.is_first
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN grouped AS g ON p.game_block = g.game_block AND p.game = g.game AND p.step = g.step
     WHERE p.position = 0 AND g.is_first IS NOT NULL
         AND (p.layer = getvariable('layer') OR getvariable('layer') IS NULL)
@@ -131,11 +168,7 @@ design AS (
 -- How strongly a feature fires in a span of a step, at most.
 strongest AS (
     SELECT f.layer, m.span, f.feature, f.game, f.step, max(f.activation)::DOUBLE AS y
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN members AS m
         ON f.game_block = m.game_block AND f.game = m.game AND f.step = m.step AND f.position = m.position
     WHERE (f.layer = getvariable('layer') OR getvariable('layer') IS NULL)

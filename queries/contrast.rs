@@ -117,6 +117,9 @@ pub fn ask(
     if selection.scope != Scope::AllGames {
         return Err(QueryError::Needs { question: QUERY.name, needed: "all games" });
     }
+    if selection.span.as_deref() != Some(DECISION) {
+        tables.check_positions(QUERY.name)?;
+    }
     let mut variables = tables.variables().and(selection.variables());
     variables
         .set("group", Some(groups.by.clone()))

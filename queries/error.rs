@@ -56,6 +56,14 @@ pub enum QueryError {
         /// The type it has, in the words of polars.
         found: String,
     },
+    /// A question about positions that a lake has no rows of.
+    #[error(
+        "`{question}` looks at all positions, and a run of this lake stored those of decisions alone (--positions last)"
+    )]
+    OnlyDecisions {
+        /// The question.
+        question: &'static str,
+    },
     /// A lake without an analysis of this kind.
     #[error("the lake has no {table} yet")]
     NoCausal {
@@ -285,6 +293,7 @@ impl QueryError {
             Self::NoGames => "add games by `saelake collect`",
             Self::NoCausal { table: "edges" } => "add a graph by `saelake trace --causal`",
             Self::NoCausal { .. } => "add some by `saelake patch` or `saelake attribute`",
+            Self::OnlyDecisions { .. } => "ask `overview` or `contrast --span decision`",
             Self::NoDictionaries => "its games were collected with `--dictionary none`",
             Self::NoFeatures { .. } => {
                 "the step failed, or the games were collected with `--dictionary none`"
@@ -350,6 +359,7 @@ impl QueryError {
             | Self::Weights { .. }
             | Self::Thresholds { .. }
             | Self::NoUse { .. }
+            | Self::OnlyDecisions { .. }
             | Self::Needs { .. } => 2,
             Self::NotALake { .. }
             | Self::PartitionAbove { .. }

@@ -13,6 +13,29 @@
 --
 -- Order of the rows: sum from high to low, game.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 chosen_games AS (
     FROM query(
         'SELECT game, game_id, game_block FROM read_parquet('''
@@ -35,11 +58,7 @@ cells AS (
     SELECT
         f.layer, f.feature, r.game, r.step, r.position, r.token, f.activation,
         row_number() OVER (PARTITION BY r.game ORDER BY f.activation DESC, r.step, r.position) AS place
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN ranked AS r
         ON f.game_block = r.game_block AND f.game = r.game AND f.step = r.step AND f.position = r.position
     WHERE f.layer = getvariable('layer') AND f.feature = getvariable('feature')

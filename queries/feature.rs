@@ -32,6 +32,7 @@ pub const LIMIT: u32 = 20;
 /// # Errors
 /// [`QueryError::Needs`] without a feature; a layer or feature that is not there; if the lake cannot be read.
 pub fn ask(tables: &Tables, selection: &Selection) -> Result<Asked, QueryError> {
+    tables.check_positions(QUERY.name)?;
     let needed = "a feature, such as --feature L8-59";
     let name = selection.feature.ok_or(QueryError::Needs { question: QUERY.name, needed })?;
     layers::with_features(tables, selection.one_layer()?)?;
@@ -46,7 +47,7 @@ pub fn ask(tables: &Tables, selection: &Selection) -> Result<Asked, QueryError> 
 /// mean and max of its activations there, step, position and token of the largest, the first of equal ones. Sorted by
 /// sum from high to low, then game. Sums are in double precision and shown in single.
 fn plan(tables: &Tables, selection: &Selection, name: FeatureName) -> Result<LazyFrame, QueryError> {
-    let is_rolled_up = selection.specials == Specials::LeaveOut && tables.are_rolled_up()?;
+    let is_rolled_up = selection.specials == Specials::LeaveOut && tables.are_rolled_up();
     let of_feature =
         |table: LazyFrame| table.filter(equals("layer", name.layer).and(equals("feature", name.feature)));
     let rolled = of_feature(tables.feature_rollup());

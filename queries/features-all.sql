@@ -15,6 +15,64 @@
 --
 -- Order of the rows: layer, span, size of the score from high to low, feature.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_attention AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, head, query, key, weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.head, r.query, r.key, r.weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.query >= p.position_start AND r.query < p.position_end
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 chosen_games AS (
     FROM query(
         'SELECT game, game_block, run FROM read_parquet('''
@@ -47,11 +105,7 @@ members AS (
 -- A step has rows at a layer, or none at all if it failed.
 captured AS (
     SELECT p.game, p.step, p.layer
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN chosen_steps AS s ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
     WHERE p.position = 0
         AND (p.layer = getvariable('layer') OR getvariable('layer') IS NULL)
@@ -64,11 +118,7 @@ span_steps AS (
 ),
 decision_row AS (
     SELECT a.layer, a.game, a.step, a.key AS position, sum(a.weight::DOUBLE) / max(s.n_heads) AS attention
-    FROM read_parquet(
-        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS a
+    FROM all_attention AS a
     JOIN chosen_steps AS s
         ON a.game_block = s.game_block AND a.game = s.game AND a.step = s.step AND a.query = s.decision_position
     WHERE a.layer = getvariable('layer') OR getvariable('layer') IS NULL
@@ -87,11 +137,7 @@ cells AS (
     SELECT
         f.layer, m.span, f.feature, f.game, f.step, f.activation::DOUBLE AS activation,
         coalesce(d.attention, 0) * f.activation::DOUBLE AS contribution
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN members AS m
         ON f.game_block = m.game_block AND f.game = m.game AND f.step = m.step AND f.position = m.position
     LEFT JOIN decision_row AS d

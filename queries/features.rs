@@ -35,6 +35,7 @@ pub const LIMIT: u32 = 10;
 /// # Errors
 /// Those of [`Place::find`]; a layer, span or feature that is not there; if the lake cannot be read.
 pub fn ask(tables: &Tables, selection: &Selection, weights: &Weights) -> Result<Asked, QueryError> {
+    tables.check_positions(QUERY.name)?;
     let importance = weights.importance.as_ref();
     let variables = tables.variables().and(selection.variables()).and(weights.variables());
     match selection.scope {

@@ -17,6 +17,64 @@
 --
 -- Order of the rows: rank. No rows come back if there is no such game, step, layer, span or feature.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_attention AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, head, query, key, weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.head, r.query, r.key, r.weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.query >= p.position_start AND r.query < p.position_end
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 one_game AS (
     SELECT game, game_block, run
     FROM query(
@@ -38,11 +96,7 @@ one_step AS (
 ),
 one_layer AS (
     SELECT max(p.layer) AS layer
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN one_step AS s ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
     WHERE p.layer = getvariable('layer') OR getvariable('layer') IS NULL
 ),
@@ -71,11 +125,7 @@ counted AS (
 ),
 decision_row AS (
     SELECT a.key AS position, sum(a.weight::DOUBLE) / max(s.n_heads) AS attention
-    FROM read_parquet(
-        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS a
+    FROM all_attention AS a
     JOIN one_step AS s
         ON a.game_block = s.game_block AND a.game = s.game AND a.step = s.step AND a.query = s.decision_position
     JOIN one_layer AS l ON a.layer = l.layer
@@ -96,11 +146,7 @@ cells AS (
         coalesce(d.attention, 0) AS attention,
         coalesce(i.importance, 1) AS importance,
         coalesce(d.attention, 0) * f.activation::DOUBLE * coalesce(i.importance, 1) AS contribution
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN one_step AS s ON f.game_block = s.game_block AND f.game = s.game AND f.step = s.step
     JOIN one_layer AS l ON f.layer = l.layer
     JOIN counted AS c ON f.position = c.position

@@ -14,6 +14,46 @@
 -- Order of the rows: layer, head, from_span, to_span. The rollout has layer -1. Steps without a decision do not
 -- count.
 WITH RECURSIVE
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_attention_rows AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, head, query
+    FROM read_parquet(
+        getvariable('lake') || '/attention_rows/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.head, r.query
+    FROM read_parquet(
+        getvariable('lake') || '/attention_rows/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.query >= p.position_start AND r.query < p.position_end
+),
+all_attention AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, head, query, key, weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.head, r.query, r.key, r.weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.query >= p.position_start AND r.query < p.position_end
+),
 chosen_games AS (
     FROM query(
         'SELECT game, game_block, run FROM read_parquet('''
@@ -52,22 +92,14 @@ queries AS (
 ),
 captured AS (
     SELECT r.game, r.step, r.layer, r.head, s.decision
-    FROM read_parquet(
-        getvariable('lake') || '/attention_rows/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS r
+    FROM all_attention_rows AS r
     JOIN chosen_steps AS s
         ON r.game_block = s.game_block AND r.game = s.game AND r.step = s.step AND r.query = s.decision_position
     WHERE r.layer = getvariable('layer') OR getvariable('layer') IS NULL
 ),
 pattern AS (
     SELECT a.game, a.step, a.layer, a.head, a.query, a.key, a.weight::DOUBLE AS weight, s.n_heads
-    FROM read_parquet(
-        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS a
+    FROM all_attention AS a
     JOIN chosen_steps AS s
         ON a.game_block = s.game_block AND a.game = s.game AND a.step = s.step
     WHERE (a.layer = getvariable('layer') OR getvariable('layer') IS NULL)

@@ -63,6 +63,7 @@ pub enum Heads {
 /// # Errors
 /// Those of [`Place::find`]; a layer without attention, a span that is not there.
 pub fn ask(tables: &Tables, selection: &Selection, heads: Heads) -> Result<Asked, QueryError> {
+    tables.check_positions(QUERY.name)?;
     let mut variables = tables.variables().and(selection.variables());
     variables.set("heads", (heads == Heads::Each).then_some(true));
     let (plan, sql) = match selection.scope {

@@ -28,6 +28,7 @@ pub const LIMIT: u32 = 50;
 /// # Errors
 /// Those of [`Place::find`]; a layer, span or feature that is not there.
 pub fn ask(tables: &Tables, selection: &Selection) -> Result<Asked, QueryError> {
+    tables.check_positions(QUERY.name)?;
     let variables = tables.variables().and(selection.variables());
     let layer = selection.one_layer()?;
     let (plan, sql) = match selection.scope {

@@ -6,15 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use polars::prelude::{JoinArgs, JoinType, LazyFrame, UnionArgs, col, concat};
+use polars::prelude::{JoinArgs, JoinType, LazyFrame, SortMultipleOptions, UnionArgs, col, concat};
 use schemas::Table;
 
 use crate::{
     Condition, QueryError, Variables,
     files::{self, Columns, File, Home, Homes},
-    formats,
-    place::equals,
-    run,
+    formats, run, shared,
 };
 
 /// The tables of a lake.
@@ -32,6 +30,16 @@ pub struct Tables {
     /// The tables that have their columns and no others.
     exact: BTreeSet<&'static str>,
     shown: BTreeMap<&'static str, LazyFrame>,
+    kept: Kept,
+}
+
+/// Which positions have their rows in the large tables, over all runs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    /// Rows of some are those of an earlier step.
+    shared: bool,
+    /// A run kept those of decisions alone.
+    decisions: bool,
 }
 
 impl Tables {
@@ -58,11 +66,13 @@ impl Tables {
             format_version: schemas::FORMAT_VERSION,
             exact: BTreeSet::new(),
             shown: scans,
+            kept: Kept::default(),
         };
         tables.find_version(there)?;
         for table in schemas::ALL {
             tables.check_columns(table)?;
         }
+        tables.kept = tables.find_kept()?;
         tables.homes = Arc::new(homes(tables.games())?);
         tables.show(None)?;
         Ok(tables)
@@ -82,6 +92,7 @@ impl Tables {
             format_version: self.format_version,
             exact: self.exact.clone(),
             shown: self.shown.clone(),
+            kept: self.kept,
         };
         if let Some(filter) = tables.condition.expression() {
             let games = self.games().filter(filter);
@@ -185,7 +196,22 @@ impl Tables {
     /// # Errors
     /// If a path is not Unicode.
     pub(crate) fn unjoined(&self, table: &Table) -> Result<LazyFrame, QueryError> {
-        files::scan(table, self.files.get(table.name).into_iter().flatten(), self.columns(table))
+        let own = files::scan(table, self.files.get(table.name).into_iter().flatten(), self.columns(table))?;
+        if !self.shares(table) {
+            return Ok(own);
+        }
+        // Who reads by steps finds them whole and in order, as in a file.
+        let keys = ["game_block", "layer"].iter().chain(table.sort).map(|key| col(*key)).collect::<Vec<_>>();
+        Ok(shared::seen_through(table, own, self.prefixes())?
+            .sort_by_exprs(keys, SortMultipleOptions::default()))
+    }
+
+    /// Refuses a question that looks at other positions than decisions if a run did not keep their rows.
+    ///
+    /// # Errors
+    /// [`QueryError::OnlyDecisions`].
+    pub(crate) fn check_positions(&self, question: &'static str) -> Result<(), QueryError> {
+        if self.kept.decisions { Err(QueryError::OnlyDecisions { question }) } else { Ok(()) }
     }
 
     /// The rows of a causal table as its files hold them, those that do not count too.
@@ -208,6 +234,11 @@ impl Tables {
     fn show(&mut self, chosen: Option<&Homes>) -> Result<(), QueryError> {
         for table in schemas::ALL.into_iter().filter(|table| has_games(table)) {
             let frame = self.of_games(table, chosen)?;
+            self.shown.insert(table.name, frame);
+        }
+        let large = schemas::ALL.into_iter().filter(|table| self.shares(table)).collect::<Vec<_>>();
+        for table in large {
+            let frame = shared::seen_through(table, self.scan(table), self.prefixes())?;
             self.shown.insert(table.name, frame);
         }
         Ok(())
@@ -247,14 +278,22 @@ impl Tables {
         if self.exact.contains(table.name) { Columns::Table } else { Columns::FirstFile }
     }
 
+    /// Whether a step may have rows of the table with an earlier one.
+    fn shares(&self, table: &Table) -> bool {
+        self.kept.shared && shared::position_of(table).is_some()
+    }
+
+    fn find_kept(&self) -> Result<Kept, QueryError> {
+        let words = run(self.runs().select([col("positions")]))?;
+        let words = words.column("positions")?.str()?;
+        let has = |word| words.iter().flatten().any(|found| found == word);
+        Ok(Kept { shared: has("new"), decisions: has("last") })
+    }
+
     /// Whether `feature_rollup` counts what `features` has: not of a format that has no such table, nor where a run
     /// keeps the rows of decisions alone.
-    ///
-    /// # Errors
-    /// If the lake cannot be read.
-    pub(crate) fn are_rolled_up(&self) -> Result<bool, QueryError> {
-        let fewer = self.runs().filter(equals("positions", "last")).limit(1);
-        Ok(self.format_version > formats::FIRST && run(fewer)?.height() == 0)
+    pub(crate) fn are_rolled_up(&self) -> bool {
+        self.format_version > formats::FIRST && !self.kept.decisions
     }
 
     /// Comes before the check of the columns, which a later version may have changed; an earlier version's columns

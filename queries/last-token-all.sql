@@ -16,6 +16,47 @@
 -- Sorted by layer; first a row without a feature, the sums over all features of the layer, shown or not, then
 -- by n_missed from high to low, then feature.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 chosen AS (
     SELECT game, game_block
     FROM query(
@@ -35,11 +76,7 @@ looked AS (
 ),
 layers AS (
     SELECT p.layer, count(*) AS n_steps
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN looked AS k
         ON p.game_block = k.game_block AND p.game = k.game AND p.step = k.step AND p.position = k.position
     WHERE k.is_decision AND (p.layer = getvariable('layer') OR getvariable('layer') IS NULL)
@@ -50,11 +87,7 @@ by_step AS (
         f.layer, f.feature, f.game, f.step,
         max(CASE WHEN k.ranked THEN f.activation::DOUBLE ELSE 0 END) AS strongest,
         max(CASE WHEN k.is_decision THEN f.activation::DOUBLE ELSE 0 END) AS at_decision
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN looked AS k
         ON f.game_block = k.game_block AND f.game = k.game AND f.step = k.step AND f.position = k.position
     WHERE (k.ranked OR k.is_decision)

@@ -17,6 +17,47 @@
 -- Sorted by activation from high to low, then feature. No rows come back if there is no such game, step or
 -- layer.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 chosen AS (
     SELECT game, game_block
     FROM query(
@@ -41,11 +82,7 @@ one_step AS (
 ),
 last_layer AS (
     SELECT max(p.layer) AS layer
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN one_step AS s ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
     WHERE p.layer = getvariable('layer') OR getvariable('layer') IS NULL
 ),
@@ -54,11 +91,7 @@ active AS (
         f.game, f.step, f.layer, f.feature, f.position, t.token, f.activation, s.decision_position,
         (NOT t.is_special AND f.position > 0)
             OR coalesce(getvariable('specials') = 'include', false) AS ranked
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN one_step AS s ON f.game_block = s.game_block AND f.game = s.game AND f.step = s.step
     JOIN last_layer AS l ON f.layer = l.layer
     JOIN read_parquet(getvariable('lake') || '/tokens/*.parquet') AS t

@@ -60,6 +60,7 @@ impl Thresholds {
 /// [`QueryError::Thresholds`] if they make no sense; those of [`Place::find`] for a step,
 /// [`QueryError::NoSuchLayer`] for all games.
 pub fn ask(tables: &Tables, selection: &Selection, thresholds: Thresholds) -> Result<Asked, QueryError> {
+    tables.check_positions(QUERY.name)?;
     let thresholds = thresholds.check()?;
     let layer = selection.one_layer()?;
     let mut variables = tables.variables().and(selection.variables());

@@ -49,6 +49,7 @@ mod position_values;
 mod prompts;
 mod ranking;
 mod selection;
+mod shared;
 mod statistics;
 pub mod surroundings;
 mod tally;

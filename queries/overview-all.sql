@@ -10,6 +10,30 @@
 --
 -- Order of the rows: kind, layer, name.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 chosen_games AS (
     FROM query(
         'SELECT game, game_block, outcome FROM read_parquet('''
@@ -38,11 +62,7 @@ measured AS (
         p.layer, p.l0::DOUBLE AS l0, p.feature_norm::DOUBLE AS feature_norm, p.residual_norm::DOUBLE AS residual_norm,
         p.kept_share::DOUBLE AS kept_share,
         CASE WHEN p.residual_norm > 0 THEN p.reconstruction_error::DOUBLE / p.residual_norm::DOUBLE END AS unexplained
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN ranked AS r
         ON p.game_block = r.game_block AND p.game = r.game AND p.step = r.step AND p.position = r.position
     WHERE p.layer = getvariable('layer') OR getvariable('layer') IS NULL

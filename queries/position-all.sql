@@ -14,6 +14,47 @@
 --
 -- Order of the rows: layer, share - elsewhere_share from high to low, activation from high to low, feature.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 chosen_games AS (
     FROM query(
         'SELECT game, game_block, run FROM read_parquet('''
@@ -47,11 +88,7 @@ here AS (
 -- A step has rows at a layer, or none at all if it failed.
 captured AS (
     SELECT p.game, p.step, p.layer
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN chosen_steps AS s
         ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
     WHERE p.position = 0
@@ -88,11 +125,7 @@ sums AS (
         sum(p.is_here) AS fires_here, sum(1 - p.is_here) AS fires_elsewhere,
         sum(p.is_here * f.activation::DOUBLE) AS sum_here,
         sum((1 - p.is_here) * f.activation::DOUBLE) AS sum_elsewhere
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN places AS p
         ON f.game_block = p.game_block AND f.game = p.game AND f.step = p.step AND f.position = p.position
     WHERE (f.layer = getvariable('layer') OR getvariable('layer') IS NULL)

@@ -50,6 +50,7 @@ pub const LIMIT_ALL: u32 = 20;
 /// [`QueryError::Needs`] without a position or span; those of [`Place::find`]; a layer, position, span or feature that
 /// is not there.
 pub fn ask(tables: &Tables, selection: &Selection, heads: Heads) -> Result<Asked, QueryError> {
+    tables.check_positions(QUERY.name)?;
     let mut variables = tables.variables().and(selection.variables());
     let layer = selection.one_layer()?;
     let (plan, sql) = match selection.scope {

@@ -18,6 +18,64 @@
 -- Order of the rows: position, layer, kind, head, value from high to low, feature, other_position. No rows come back
 -- if there is no such game, step, layer, position or span.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_attention AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, head, query, key, weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.head, r.query, r.key, r.weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.query >= p.position_start AND r.query < p.position_end
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 one_game AS (
     SELECT game, game_block, run
     FROM query(
@@ -70,11 +128,7 @@ elsewhere AS (
 ),
 fired AS (
     SELECT f.layer, f.position, f.feature, f.activation
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN one_step AS s
         ON f.game_block = s.game_block AND f.game = s.game AND f.step = s.step
     WHERE (f.layer = getvariable('layer') OR getvariable('layer') IS NULL)
@@ -82,11 +136,7 @@ fired AS (
 ),
 pattern AS (
     SELECT a.layer, a.head, a.query, a.key, a.weight::DOUBLE AS weight, s.n_heads
-    FROM read_parquet(
-        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS a
+    FROM all_attention AS a
     JOIN one_step AS s
         ON a.game_block = s.game_block AND a.game = s.game AND a.step = s.step
     WHERE a.layer = getvariable('layer') OR getvariable('layer') IS NULL
@@ -102,11 +152,7 @@ heads AS (
 ),
 measures AS (
     SELECT p.layer, p.position, p.residual_norm, p.reconstruction_error, p.l0
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN one_step AS s
         ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
     WHERE p.layer = getvariable('layer') OR getvariable('layer') IS NULL

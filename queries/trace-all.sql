@@ -17,6 +17,47 @@
 --
 -- Sorted by to_layer, to_feature, the size of score from high to low, from_layer, from_span, from_feature.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
 chosen AS (
     SELECT game, game_block
     FROM query(
@@ -55,11 +96,7 @@ every_step AS (
 ),
 at_decision AS (
     SELECT p.layer, s.game, s.game_block, s.step, s.decision_position
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN every_step AS s
         ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
         AND p.position = s.decision_position
@@ -76,11 +113,7 @@ read_steps AS (
 -- The targets: the strongest features of the last layer at the decisions.
 at_target AS (
     SELECT f.layer, f.game, f.step, f.feature, f.activation::DOUBLE AS y
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN read_steps AS s
         ON f.game_block = s.game_block AND f.layer = s.layer AND f.game = s.game AND f.step = s.step
         AND f.position = s.decision_position
@@ -135,11 +168,7 @@ span_steps AS (
 ),
 span_values AS (
     SELECT f.layer, m.span, f.feature, f.game, f.step, max(f.activation::DOUBLE) AS x
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN target_layer AS l ON f.layer < l.layer
     JOIN read_steps AS s ON f.game_block = s.game_block AND f.game = s.game AND f.step = s.step
     JOIN members AS m ON f.game = m.game AND f.step = m.step AND f.position = m.position

@@ -42,6 +42,7 @@ pub(crate) const PAIR: [&str; 4] = ["from_layer", "from_feature", "to_layer", "t
 /// Those of [`Place::find`]; [`QueryError::UnknownFeature`] if the one target asked for is not active at the
 /// decision, [`QueryError::NoSuchLayer`] if no game has features at the layer.
 pub fn ask(tables: &Tables, selection: &Selection, weights: &Weights) -> Result<Asked, QueryError> {
+    tables.check_positions(QUERY.name)?;
     let (plan, sql) = match selection.scope {
         Scope::Step { game, step } => {
             let step = trace_step::Step::find(tables, (game, step), selection, weights)?;

@@ -19,6 +19,64 @@
 -- Sorted by kind (output, feature, token), to_layer, to_position, to_feature, the size of score from high to
 -- low, from_layer, from_position, from_feature. No rows come back if there is no such game, step or layer.
 WITH
+-- What every step has of the large tables: its own rows, and those of positions that it shares with an earlier step,
+-- which are stored there alone if the lake was collected with --positions new.
+prefixes AS (
+    SELECT game, step, position_start, position_end, stored_step
+    FROM read_parquet(getvariable('lake') || '/prefixes/*.parquet')
+),
+all_positions AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, l0, feature_norm, residual_norm, reconstruction_error, kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.l0, r.feature_norm, r.residual_norm,
+        r.reconstruction_error, r.kept_share
+    FROM read_parquet(
+        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_features AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, position, feature, activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.position, r.feature, r.activation
+    FROM read_parquet(
+        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.position >= p.position_start AND r.position < p.position_end
+),
+all_attention AS NOT MATERIALIZED (
+    SELECT game_block, layer, game, step, head, query, key, weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    )
+    UNION ALL
+    SELECT r.game_block, r.layer, r.game, p.step, r.head, r.query, r.key, r.weight
+    FROM read_parquet(
+        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
+        hive_partitioning = true,
+        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
+    ) AS r
+    JOIN prefixes AS p
+        ON r.game = p.game AND r.step = p.stored_step AND r.query >= p.position_start AND r.query < p.position_end
+),
 chosen AS (
     SELECT game, game_block, run
     FROM query(
@@ -71,11 +129,7 @@ one_step AS (
 ),
 target_layer AS (
     SELECT max(p.layer) AS layer
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN one_step AS s ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
     WHERE p.layer = getvariable('layer') OR getvariable('layer') IS NULL
 ),
@@ -96,11 +150,7 @@ here AS (
 ),
 active AS (
     SELECT f.layer, f.position, k.token, f.feature, f.activation::DOUBLE AS activation, k.is_decision
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN one_step AS s ON f.game_block = s.game_block AND f.game = s.game AND f.step = s.step
     JOIN target_layer AS l ON f.layer <= l.layer
     JOIN here AS k ON f.position = k.position
@@ -124,11 +174,7 @@ targets AS (
 ),
 pattern AS (
     SELECT a.layer, a.query, a.key, sum(a.weight::DOUBLE / s.n_heads) AS attention
-    FROM read_parquet(
-        getvariable('lake') || '/attention/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS a
+    FROM all_attention AS a
     JOIN one_step AS s ON a.game_block = s.game_block AND a.game = s.game AND a.step = s.step
     GROUP BY a.layer, a.query, a.key
 ),
@@ -174,11 +220,7 @@ pairs AS (
 ),
 read_steps AS (
     SELECT s.game, s.game_block, s.step, s.decision_position
-    FROM read_parquet(
-        getvariable('lake') || '/positions/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS p
+    FROM all_positions AS p
     JOIN every_step AS s
         ON p.game_block = s.game_block AND p.game = s.game AND p.step = s.step
         AND p.position = s.decision_position
@@ -187,11 +229,7 @@ read_steps AS (
 ),
 target_values AS (
     SELECT f.game, f.step, f.feature, f.activation::DOUBLE AS y
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN targets AS t ON f.layer = t.layer AND f.feature = t.feature
     JOIN read_steps AS s
         ON f.game_block = s.game_block AND f.game = s.game AND f.step = s.step
@@ -199,11 +237,7 @@ target_values AS (
 ),
 source_values AS (
     SELECT f.game, f.step, f.layer, f.feature, max(f.activation::DOUBLE) AS x
-    FROM read_parquet(
-        getvariable('lake') || '/features/game_block=*/layer=*/*.parquet',
-        hive_partitioning = true,
-        hive_types = {'game_block': INTEGER, 'layer': INTEGER}
-    ) AS f
+    FROM all_features AS f
     JOIN (SELECT DISTINCT from_layer, from_feature FROM pairs) AS c
         ON f.layer = c.from_layer AND f.feature = c.from_feature
     JOIN one_step AS o ON f.game_block = o.game_block

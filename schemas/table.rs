@@ -229,6 +229,14 @@ macro_rules! table {
                     $(self.$column.extend(other.$column);)*
                 }
 
+                /// Keeps the rows of which `keep` says so, in their order.
+                pub fn retain(&mut self, keep: &[bool]) {
+                    $({
+                        let mut keep = keep.iter();
+                        self.$column.retain(|_| keep.next().copied().unwrap_or(false));
+                    })*
+                }
+
                 /// How many rows there are.
                 #[must_use]
                 pub fn len(&self) -> usize {

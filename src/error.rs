@@ -114,8 +114,8 @@ pub enum UsageError {
         /// Where and why.
         source: Box<toml::de::Error>,
     },
-    /// A configuration file asks for two things at once.
-    #[error("{}: `games` and `prompts` exclude each other", path.display())]
+    /// A configuration file asks for two sources of games at once.
+    #[error("{}: `games`, `total-games` and `prompts` exclude each other", path.display())]
     GamesAndPrompts {
         /// The file.
         path: PathBuf,

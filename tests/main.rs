@@ -15,6 +15,7 @@ mod pipeline;
 mod queries;
 mod quickstart;
 mod report;
+mod resume;
 mod seed_errors;
 mod tidy;
 mod tokens;

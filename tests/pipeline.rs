@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::resume::{begin, interrupt, wait_for_games};
 use crate::support::{program, python, repository, said};
 
 /// Polars and DuckDB compute the same sums in different orders.
@@ -168,18 +168,10 @@ fn a_free_answer_that_cannot_be_parsed_is_never_a_bet() {
 fn an_interrupted_run_keeps_what_is_committed() {
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("lake");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_saelake"))
-        .args(["collect", "--device", "cpu", "--lake", text(&lake), "--games", "1000", "--layers", "15"])
-        .args(["--commit-games", "1"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_mins(4);
-    while !lake.join("games/_delta_log/00000000000000000001.json").exists() {
-        assert!(Instant::now() < deadline, "no game was committed in time");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let options = ["--games", "1000", "--layers", "15", "--commit-games", "1"];
+    let mut child = begin(&lake, &options);
+    wait_for_games(&lake, 1);
+    interrupt(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let seen = ask_python("pipeline.py", &[text(&lake)]);
     assert_eq!(seen["violations"], serde_json::json!([]));

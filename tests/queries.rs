@@ -15,6 +15,7 @@ mod layers;
 mod loops;
 mod plain;
 mod position;
+mod positions;
 mod rollup;
 mod spark;
 mod trace;

@@ -7,14 +7,14 @@ use std::thread;
 use schemas::{dictionaries, runs};
 
 use super::CaptureError;
-use super::commit_sizes::commit_sizes;
 use super::engine::Engine;
 use super::episode::Episode;
 use super::play::play;
+use super::positions::PositionsKept;
 use super::prepare::{Prepared, prepare};
 use super::prompts::run_prompts;
 use crate::error::Error;
-use crate::game::{Decide, Form, Prompt, PromptGame, Rules, SlotMachine, slot_machine_key};
+use crate::game::{Decide, Form, Prompt, PromptGame, Rules, SlotMachine};
 use crate::lake::{Batch, Lake};
 use crate::tokens::Tokenizer;
 
@@ -43,17 +43,6 @@ impl Source {
             Self::SlotMachine { indices, .. } => indices.len(),
             Self::Prompts(games) => games.len(),
         }
-    }
-
-    /// The key of the first game; 0 if there is none.
-    pub fn first_key(&self) -> Result<i64, Error> {
-        Ok(match self {
-            Self::SlotMachine { seed, indices, .. } => {
-                indices.first().map(|index| slot_machine_key(*seed, *index)).transpose()?
-            }
-            Self::Prompts(games) => games.first().map(|game| game.key),
-        }
-        .unwrap_or_default())
     }
 
     /// The first prompts, up to `budget` tokens: what a run is checked on before it begins. Prompts that
@@ -120,9 +109,11 @@ pub struct Run<'a> {
     pub row: runs::Row,
     /// Its rows of `dictionaries`.
     pub dictionaries: Vec<dictionaries::Row>,
-    /// Games of one commit at most.
-    pub commit_games: usize,
-    /// Set from outside to end the run after the pass under way.
+    /// The positions whose rows are stored, as the row of `runs` says.
+    pub positions: PositionsKept,
+    /// Games of each commit, in order; they add up to those of the source.
+    pub commits: Vec<usize>,
+    /// Set from outside to end the run after the pass and the commit under way.
     pub stop: &'a AtomicBool,
 }
 
@@ -139,10 +130,11 @@ pub fn collect(
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Summary, Error> {
     let (sender, receiver) = sync_channel(WAITING_BATCHES);
-    let Run { tokenizer, row, dictionaries, commit_games, stop } = run;
+    let Run { tokenizer, row, dictionaries, positions, commits, stop } = run;
     thread::scope(|scope| {
-        let writer = scope.spawn(move || write(lake, &row, dictionaries, &receiver, &mut progress));
-        let read = read(engine, tokenizer, source, commit_games, stop, &sender);
+        let writer =
+            scope.spawn(move || write(lake, (&row, dictionaries, positions), &receiver, &mut progress));
+        let read = read(engine, tokenizer, (source, &commits), stop, &sender);
         // The writer ends when no more can come.
         drop(sender);
         let written = writer.join().map_err(|_| CaptureError::WriterDied)?;
@@ -164,8 +156,7 @@ pub(crate) enum Through {
 fn read(
     engine: &dyn Engine,
     tokenizer: &Tokenizer,
-    source: Source,
-    commit_games: usize,
+    (source, commits): (Source, &[usize]),
     stop: &AtomicBool,
     sender: &SyncSender<Vec<Episode>>,
 ) -> Result<Through, Error> {
@@ -175,8 +166,8 @@ fn read(
     match source {
         Source::SlotMachine { rules, seed, indices } => {
             let mut left = indices.as_slice();
-            for size in commit_sizes(indices.len(), commit_games) {
-                let (group, others) = left.split_at(size);
+            for size in commits {
+                let (group, others) = left.split_at(*size);
                 left = others;
                 let episodes = play(engine, tokenizer, rules, seed, group, &stopped)?;
                 if !episodes.is_some_and(&mut hand_over) {
@@ -185,17 +176,14 @@ fn read(
             }
             Ok(Through::All)
         }
-        Source::Prompts(games) => {
-            run_prompts(engine, tokenizer, (&games, commit_games), &stopped, &mut hand_over)
-        }
+        Source::Prompts(games) => run_prompts(engine, tokenizer, (&games, commits), &stopped, &mut hand_over),
     }
 }
 
 /// Appends every group of games that arrives, the run's own rows with the first.
 fn write(
     lake: &mut Lake,
-    row: &runs::Row,
-    dictionaries: Vec<dictionaries::Row>,
+    (row, dictionaries, positions): (&runs::Row, Vec<dictionaries::Row>, PositionsKept),
     receiver: &Receiver<Vec<Episode>>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, Error> {
@@ -212,6 +200,12 @@ fn write(
             summary.failed_steps +=
                 episode.steps.status.iter().filter(|status| *status == "error").count() as u64;
             episode.add_to(&mut batch);
+        }
+        if positions != PositionsKept::All {
+            // What rows that are dropped add to the rollup is taken from them as they would have been stored.
+            batch.round(row.activation_bits);
+            batch.roll_up();
+            positions.apply(&mut batch);
         }
         let mut committed = Progress {
             games: batch.games.len() as u64,

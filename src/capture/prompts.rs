@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use rayon::prelude::*;
 
 use super::collect::Through;
-use super::commit_sizes::commit_sizes;
 use super::engine::{Engine, Observed, Pass};
 use super::episode::{Episode, empty_step, failed_step};
 use super::prepare::{Prepared, prepare};
@@ -18,20 +17,21 @@ use schemas::{games, steps};
 /// Passes that are under way at most: while one is taken in, another one runs.
 const PASSES: usize = 2;
 
-/// Runs every step of `prompts` and hands over the games, so many at a time; `hand_over` says whether more are wanted.
+/// Runs every step of `prompts` and hands over the games, as many at a time as `commits` says; `hand_over` says whether
+/// more are wanted.
 /// The passes go on from one group of games to the next without a break.
 pub(crate) fn run_prompts(
     engine: &dyn Engine,
     tokenizer: &Tokenizer,
-    (prompts, commit_games): (&[PromptGame], usize),
+    (prompts, commits): (&[PromptGame], &[usize]),
     stopped: &dyn Fn() -> bool,
     hand_over: &mut dyn FnMut(Vec<Episode>) -> bool,
 ) -> Result<Through, Error> {
     let budget = engine.settings().batch_tokens;
     let mut line = Line::default();
     let mut left = prompts;
-    for size in commit_sizes(prompts.len(), commit_games) {
-        let (prompts, others) = left.split_at(size);
+    for size in commits {
+        let (prompts, others) = left.split_at(*size);
         left = others;
         let (episodes, mut ready) = lay_out(engine, tokenizer, prompts)?;
         let groups = groups(&ready, |ready| ready.prepared.tokens().len(), budget);

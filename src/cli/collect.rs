@@ -1,8 +1,6 @@
 //! `saelake collect`: resolve what is asked for, open everything, run, say what happened.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -10,16 +8,18 @@ use burn::tensor::Device;
 use super::device::Machine;
 use super::options::Options;
 use super::outlook::{OF_FUSED, Outlook, mean_tokens, plain_rate};
+use super::request::{Games, Request};
 use super::run_rows::{Described, Facts, describe};
+use super::stop::stop_when_asked;
 use super::verify::judge;
 use super::{Ending, dictionaries, ui};
 use crate::capture::{
-    AttentionKept, CaptureError, Engine, Fused, PACKING_AGREES, Prepared, Progress, Reader, Run, Settings,
-    Source, Summary, collect, packing_difference,
+    AttentionKept, CaptureError, Engine, Fused, PACKING_AGREES, PositionsKept, Prepared, Progress, Reader,
+    Run, Settings, Summary, collect, packing_difference,
 };
 use crate::dictionary::{Dictionary, Keep, Measured};
 use crate::error::{Error, UsageError};
-use crate::game::{BetType, Components, Decide, PromptGame, Rules, read_prompts, slot_machine_key};
+use crate::game::{BetType, Decide, Rules};
 use crate::lake::{ACTIVATION_BITS, Lake, LakeError, check_place};
 use crate::model::{self, Dtype, Model, Opened};
 
@@ -36,17 +36,10 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) keep: Keep,
     pub(super) attention: AttentionKept,
+    pub(super) positions: PositionsKept,
     pub(super) activation_bits: i32,
     pub(super) decide: Decide,
     pub(super) games: Games,
-}
-
-/// Which games are asked for.
-pub(super) enum Games {
-    /// This many more slot-machine games.
-    SlotMachine { rules: Rules, count: u32 },
-    /// Those of a file, by its name.
-    Prompts { games: Vec<PromptGame>, name: String },
 }
 
 /// Plays or runs what the options ask for.
@@ -83,10 +76,10 @@ fn go<M: Model>(
     started: Instant,
 ) -> Result<Ending, Error> {
     let settings = engine.settings();
-    let source = plan.source()?;
+    let Request { source, commits, first_key } = plan.request()?;
     let total = source.n_games();
     if total == 0 {
-        ui::note("every game of the prompts file is in the lake already");
+        ui::note("every game asked for is in the lake already");
         return Ok(Ending::Done);
     }
     let context = opened.llama.config().context;
@@ -97,16 +90,17 @@ fn go<M: Model>(
     let facts = Facts { settings, dictionaries, measured: &measured, first: &first, packing_difference };
     let about = (settings, dictionaries);
     let outlook = Outlook::of(plan, opened.llama.config(), about, (rate, mean_tokens(&first)))?;
-    let Described { run: row, dictionaries: rows } = describe(plan, opened, &facts, source.first_key()?);
+    let Described { run: row, dictionaries: rows } = describe(plan, opened, &facts, first_key);
     // Only now, so that a request that is refused leaves nothing behind.
     let mut lake = Lake::create_or_open(&plan.lake)?;
     lake.check_compatible(&row, &rows)?;
-    let stop = stop_on_interrupt();
+    let stop = stop_when_asked();
     let run = Run {
         tokenizer: &opened.tokenizer,
         row,
         dictionaries: rows,
-        commit_games: plan.options.commit_games.unwrap_or(plan.machine.usual_commit()).max(1),
+        positions: plan.positions,
+        commits,
         stop: &stop,
     };
     let (bar, began) = (ui::progress(total as u64, "games"), Instant::now());
@@ -138,6 +132,10 @@ impl Plan {
             Some(word) => parse("attention", word, "`decision`, `top:K` or `full`")?,
             None => AttentionKept::Top(8),
         };
+        let positions = match &options.positions {
+            Some(word) => parse("positions", word, "`all`, `new` or `last`")?,
+            None => PositionsKept::All,
+        };
         let activation_bits = match options.activation_bits {
             Some(bits) => parse_bits(bits)?,
             None => ACTIVATION_BITS,
@@ -162,9 +160,10 @@ impl Plan {
             seed: options.seed.unwrap_or(0),
             keep,
             attention,
+            positions,
             activation_bits,
             decide,
-            games: games(&options)?,
+            games: Games::asked(&options)?,
             options,
         })
     }
@@ -232,29 +231,6 @@ impl Plan {
         }
     }
 
-    /// The games to add: those asked for that the lake does not have.
-    pub(super) fn source(&self) -> Result<Source, Error> {
-        let lake = self.lake_so_far()?;
-        lake.as_ref().map_or(Ok(()), Lake::check_format)?;
-        let has = |key| lake.as_ref().is_some_and(|lake| lake.has_game(key));
-        Ok(match &self.games {
-            Games::SlotMachine { rules, count } => {
-                let mut indices = Vec::new();
-                let mut index = 0;
-                while indices.len() < *count as usize {
-                    if !has(slot_machine_key(self.seed, index)?) {
-                        indices.push(index);
-                    }
-                    index += 1;
-                }
-                Source::SlotMachine { rules: *rules, seed: self.seed, indices }
-            }
-            Games::Prompts { games, .. } => {
-                Source::Prompts(games.iter().filter(|game| !has(game.key)).cloned().collect())
-            }
-        })
-    }
-
     /// Refuses an implausible dictionary, or says that it is used all the same.
     fn verify<M: Model>(
         &self,
@@ -291,23 +267,6 @@ fn check_packing(engine: &dyn Engine, first: &[Prepared]) -> Result<f32, Capture
     Ok(difference)
 }
 
-fn games(options: &Options) -> Result<Games, Error> {
-    if let Some(path) = &options.prompts {
-        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        return Ok(Games::Prompts { games: read_prompts(path)?, name });
-    }
-    let bet_type = match &options.bet_type {
-        Some(word) => parse("bet-type", word, "`fixed` or `variable`")?,
-        None => BetType::Fixed,
-    };
-    let components = match &options.components {
-        Some(word) => parse("components", word, "a subset of GMHWP, or `none`")?,
-        None => Components::ALL,
-    };
-    let rules = Rules { bet_type, components };
-    Ok(Games::SlotMachine { rules, count: options.games.unwrap_or(10) })
-}
-
 /// Reads the value of an option.
 pub(super) fn parse<T: std::str::FromStr>(
     option: &'static str,
@@ -328,23 +287,6 @@ fn parse_bits(bits: u32) -> Result<i32, UsageError> {
     let expected = "a number from 1 to 23";
     let refused = || UsageError::Value { option: "activation-bits", value: bits.to_string(), expected };
     i32::try_from(bits).ok().filter(|bits| (1..=ACTIVATION_BITS).contains(bits)).ok_or_else(refused)
-}
-
-/// Becomes true at the first Ctrl-C; the second one ends the program at once.
-pub(super) fn stop_on_interrupt() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let handler = ctrlc::try_set_handler(move || {
-        #[expect(clippy::exit, reason = "whoever asks twice wants it at once, and commits are atomic")]
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        ui::note("stopping after the pass under way; what is committed is kept");
-    });
-    if handler.is_err() {
-        ui::note("warning: Ctrl-C cannot be caught and will end the run at once");
-    }
-    stop
 }
 
 fn report(summary: &Summary, plan: &Plan, started: Instant) {

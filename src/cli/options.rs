@@ -30,8 +30,12 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', value_name = "L,L,…")]
     pub(super) layers: Vec<usize>,
     /// Slot-machine games to add [default: 10]
-    #[arg(long, value_name = "N", conflicts_with = "prompts")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["prompts", "total_games"])]
     pub(super) games: Option<u32>,
+    /// Add the first N games of the seed, but for those that are in the lake already: the same command again finishes
+    /// what was interrupted, and then adds nothing
+    #[arg(long, value_name = "N", conflicts_with = "prompts")]
+    pub(super) total_games: Option<u32>,
     /// Run the prompts of a JSONL file instead of slot-machine games
     #[arg(long, value_name = "FILE.jsonl")]
     pub(super) prompts: Option<PathBuf>,
@@ -52,6 +56,10 @@ pub(crate) struct Options {
     /// Attention kept beside the whole row of the decision position [default: top:8]
     #[arg(long, value_name = "decision|top:K|full")]
     pub(super) attention: Option<String>,
+    /// Positions whose rows are stored: `all`; `new` ones, where those that a step begins with as an earlier step of its
+    /// game does are stored there alone; or `last`, the decision position of each step [default: all]
+    #[arg(long, value_name = "all|new|last")]
+    pub(super) positions: Option<String>,
     /// Bits of the mantissa that activations of features are rounded to, 1 to 23: with 7 the lake is a third smaller
     /// [default: 23, all of them]
     #[arg(long, value_name = "N")]
@@ -92,9 +100,9 @@ impl Options {
         let Some(path) = self.config.clone() else { return Ok(self) };
         let file = Self::read(&path)?;
         let list = |own: Vec<String>, other| if own.is_empty() { other } else { own };
-        // A source of games on the command line replaces the file's, whichever of the two it is.
-        let (games, prompts) = match (self.games, self.prompts) {
-            (None, None) => (file.games, file.prompts),
+        // A source of games on the command line replaces the file's, whichever of the three it is.
+        let (games, total_games, prompts) = match (self.games, self.total_games, self.prompts) {
+            (None, None, None) => (file.games, file.total_games, file.prompts),
             given => given,
         };
         Ok(Self {
@@ -103,12 +111,14 @@ impl Options {
             dictionary: list(self.dictionary, file.dictionary),
             layers: if self.layers.is_empty() { file.layers } else { self.layers },
             games,
+            total_games,
             prompts,
             decide: self.decide.or(file.decide),
             bet_type: self.bet_type.or(file.bet_type),
             components: self.components.or(file.components),
             top_k: self.top_k.or(file.top_k),
             attention: self.attention.or(file.attention),
+            positions: self.positions.or(file.positions),
             activation_bits: self.activation_bits.or(file.activation_bits),
             device: self.device.or(file.device),
             dtype: self.dtype.or(file.dtype),
@@ -147,7 +157,8 @@ impl Options {
             .map_err(|source| UsageError::Unreadable { path: path.to_owned(), source })?;
         let options: Self = toml::from_str(&text)
             .map_err(|source| UsageError::Config { path: path.to_owned(), source: Box::new(source) })?;
-        if options.games.is_some() && options.prompts.is_some() {
+        let sources = [options.games.is_some(), options.total_games.is_some(), options.prompts.is_some()];
+        if sources.into_iter().filter(|is_given| *is_given).count() > 1 {
             return Err(UsageError::GamesAndPrompts { path: path.to_owned() });
         }
         Ok(options)

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::collect::Plan;
 use super::device::Machine;
 use super::outlook::{OF_FUSED, Outlook, mean_tokens, plain_rate};
+use super::request::Request;
 use super::{Ending, options, ui};
 use crate::capture::{Extent, Footprint, Prepared, Settings, Source, prepare};
 use crate::dictionary::Dictionary;
@@ -40,7 +41,7 @@ pub(super) fn run(asked: Asked) -> Result<Ending, Error> {
     let dictionaries = plan.open_dictionaries(&opened, &Device::flex())?;
     let mut settings = plan.settings(plan.layers(&opened, &dictionaries)?);
     let config = &opened.llama;
-    let source = plan.source()?;
+    let Request { source, .. } = plan.request()?;
     let first = source.first_steps(&opened.tokenizer, settings.decide, config.context, settings.batch_tokens);
     let mut told = Map::new();
     told.insert("device".into(), plan.machine.name().into());

@@ -3,8 +3,9 @@
 use schemas::{FORMAT_VERSION, dictionaries, runs};
 use sha2::{Digest as _, Sha256};
 
-use super::collect::{Games, Plan};
+use super::collect::Plan;
 use super::options::name_of;
+use super::request::Games;
 use crate::capture::{Prepared, Settings};
 use crate::dictionary::{Dictionary, Keep, Measured};
 use crate::model::{Model, Opened};
@@ -26,7 +27,7 @@ pub(super) struct Facts<'a> {
     pub(super) packing_difference: f32,
 }
 
-/// Describes a run whose first game has the key `first_game`.
+/// Describes a run of which the first game asked for has the key `first_game`.
 pub(super) fn describe<M: Model>(
     plan: &Plan,
     opened: &Opened<M>,
@@ -64,7 +65,7 @@ pub(super) fn describe<M: Model>(
             Games::Prompts { .. } => None,
         },
         bos: facts.first.first().map_or("none", |step| step.layout.bos.as_str()).to_owned(),
-        positions: "all".to_owned(),
+        positions: plan.positions.to_string(),
         activation_bits: plan.activation_bits,
         settings: plan.options.recorded(None),
     };

@@ -10,6 +10,7 @@ use queries::{FeatureName, Format};
 use super::analysis::{Described, add};
 use super::steer_arms::{Arm, Strength, arms};
 use super::steer_rows::{print, rows};
+use super::stop::stop_when_asked;
 use super::verify::reference_steps;
 use super::weights::of_layer;
 use super::{Ending, collect, dictionaries, ui};
@@ -149,7 +150,7 @@ fn play(
     positions: &Positions,
     games: u64,
 ) -> Result<Option<Vec<Vec<Played>>>, Error> {
-    let stop = collect::stop_on_interrupt();
+    let stop = stop_when_asked();
     let stopped = || stop.load(std::sync::atomic::Ordering::Relaxed);
     let indices: Vec<u64> = (0..games).collect();
     let bar = ui::progress(arms.len() as u64 * games, "games");

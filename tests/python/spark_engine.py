@@ -73,6 +73,9 @@ class Translation:
         statement, = (tree for tree in sqlglot.parse(sql, read="duckdb") if tree is not None)
         statement = self.replaced(statement)
         with_ = statement.args.get("with_")
+        for cte in with_.expressions if with_ else ():
+            # Spark plans a subquery where it is read, which DuckDB must be told.
+            cte.set("materialized", None)
         if with_ and with_.recursive:
             with_.set("recursive", False)
             for cte in list(with_.expressions):

@@ -1,5 +1,7 @@
 //! Every question of the menu, and the ways in which the tests ask it about a lake of made games.
 
+use std::path::Path;
+
 use queries::{
     Asked, Condition, Given, QueryError, Scope, Selection, Specials, Tables, Weights,
     attribution::{self, AsPublished},
@@ -236,7 +238,12 @@ pub(super) fn of_one_layer(layer: i32) -> [Selection; 2] {
 
 /// The answers of every question to every selection, on the lake of made games.
 pub(super) fn cases() -> Vec<Case> {
-    let lake = Tables::open(&games().join("lake")).unwrap();
+    cases_of(&games().join("lake"))
+}
+
+/// The same on a lake of the same games.
+pub(super) fn cases_of(lake: &Path) -> Vec<Case> {
+    let lake = Tables::open(lake).unwrap();
     let mut cases = Vec::new();
     for of_all in [false, true] {
         for (selection, condition) in selections(of_all) {
