@@ -93,6 +93,16 @@ pub(crate) fn of(root: &Path, table: &Table) -> Result<Vec<File>, QueryError> {
     Ok(files)
 }
 
+/// Files of `table` below the lake's `root` by their paths in the table's folder, as its log names them.
+pub(crate) fn named(root: &Path, table: &Table, paths: &[String]) -> Vec<File> {
+    let file = |path: &String| {
+        let block = path.split('/').find_map(|folder| folder.strip_prefix("game_block="));
+        let path = root.join(table.name).join(path);
+        File { name: parse(&name(&path)), path, game_block: block.and_then(|block| block.parse().ok()) }
+    };
+    paths.iter().map(file).collect::<Vec<_>>()
+}
+
 /// Where a frame's columns are known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Columns {

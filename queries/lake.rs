@@ -31,6 +31,8 @@ pub struct Tables {
     exact: BTreeSet<&'static str>,
     shown: BTreeMap<&'static str, LazyFrame>,
     kept: Kept,
+    /// The files of every table by their paths in its folder, if somebody has read its log.
+    listed: Option<Arc<Listed>>,
 }
 
 /// Which positions have their rows in the large tables, over all runs.
@@ -42,6 +44,9 @@ struct Kept {
     decisions: bool,
 }
 
+/// The files of tables by their paths in the tables' folders.
+pub type Listed = BTreeMap<&'static str, Vec<String>>;
+
 impl Tables {
     /// Opens the lake at `root`.
     ///
@@ -49,12 +54,30 @@ impl Tables {
     /// If a table's folder is missing, a run has a later format version than this program reads, or the
     /// columns of a table are not those of its schema in this version; if the lake cannot be read.
     pub fn open(root: &Path) -> Result<Self, QueryError> {
+        Self::open_at(root, None)
+    }
+
+    /// Opens the lake at `root`, whose tables are made of these files and no others: what lies beside them does not count.
+    ///
+    /// # Errors
+    /// As [`Tables::open`].
+    pub fn open_listed(root: &Path, listed: Listed) -> Result<Self, QueryError> {
+        Self::open_at(root, Some(Arc::new(listed)))
+    }
+
+    fn open_at(root: &Path, of_logs: Option<Arc<Listed>>) -> Result<Self, QueryError> {
         check_path(root)?;
         let there = |table: &Table| root.join(table.name).is_dir();
         formats::missing(root, formats::FIRST, there)?;
         let (mut listed, mut scans) = (BTreeMap::new(), BTreeMap::new());
         for table in schemas::ALL.into_iter().rev() {
-            let files = if there(table) { files::of(root, table)? } else { Vec::new() };
+            let files = match &of_logs {
+                Some(listed) => {
+                    listed.get(table.name).map(|paths| files::named(root, table, paths)).unwrap_or_default()
+                }
+                None if there(table) => files::of(root, table)?,
+                None => Vec::new(),
+            };
             scans.insert(table.name, files::scan(table, &files, Columns::FirstFile)?);
             listed.insert(table.name, files);
         }
@@ -67,6 +90,7 @@ impl Tables {
             exact: BTreeSet::new(),
             shown: scans,
             kept: Kept::default(),
+            listed: of_logs,
         };
         tables.find_version(there)?;
         for table in schemas::ALL {
@@ -93,6 +117,7 @@ impl Tables {
             exact: self.exact.clone(),
             shown: self.shown.clone(),
             kept: self.kept,
+            listed: self.listed.clone(),
         };
         if let Some(filter) = tables.condition.expression() {
             let games = self.games().filter(filter);
@@ -223,7 +248,12 @@ impl Tables {
         if !self.root.join(table.name).is_dir() {
             return Err(missing());
         }
-        let files = files::of(&self.root, table)?;
+        let files = match &self.listed {
+            Some(listed) => {
+                listed.get(table.name).map(|paths| files::named(&self.root, table, paths)).unwrap_or_default()
+            }
+            None => files::of(&self.root, table)?,
+        };
         if files.is_empty() {
             return Err(missing());
         }

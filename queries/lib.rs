@@ -67,7 +67,7 @@ pub use condition::Condition;
 pub use error::QueryError;
 pub use format::{Format, write};
 pub use frame::frame;
-pub use lake::Tables;
+pub use lake::{Listed, Tables};
 pub use means::means;
 pub use members::DECISION;
 pub use place::{Layers, Place};

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use queries::{Asked, Condition, FeatureName, Format, QueryError, Scope, Selection, Specials, Tables};
 
-use super::{Ending, ui};
+use super::{Ending, tables, ui};
 use crate::error::Error;
-use crate::lake::check_local;
 use crate::report;
 
 /// What each question looks at of what it can be told, about a step and about all games. A question that is always
@@ -88,8 +87,7 @@ impl Options {
             report::Ending::of(path)?;
         }
         let condition = Condition::parse(self.conditions.iter().map(String::as_str))?;
-        check_local(&self.lake)?;
-        Ok((Tables::open(&self.lake)?.only(condition)?, self.selection()))
+        Ok((tables::open(&self.lake)?.only(condition)?, self.selection()))
     }
 
     /// The same of a question that is always about all games.

@@ -3,18 +3,17 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use queries::{Format, Tables};
+use queries::Format;
 
 use super::analysis::{add, swaps};
 use super::attribute_answer::{Answer, audit_table};
 use super::attribute_rows::rows;
 use super::subject::{self, Subject};
-use super::{Ending, ui};
+use super::{Ending, tables, ui};
 use crate::dictionary::Dictionary;
 use crate::error::{Error, UsageError};
 use crate::intervene::attribute::{Ask, Attributed, Effect, Plan, Values, Verdict, Writer, verdicts};
 use crate::intervene::{Base, Metric, Pair};
-use crate::lake::check_local;
 use crate::model::Freeze;
 
 /// Estimate what every feature, and what no feature explains, would do to the metric; audit the largest exactly
@@ -220,8 +219,7 @@ impl Options {
 
 /// The mean of every feature of each dictionary over the lake.
 fn means(lake: &Path, subject: &Subject) -> Result<Vec<(usize, Vec<f32>)>, Error> {
-    check_local(lake)?;
-    let tables = Tables::open(lake)?;
+    let tables = tables::open(lake)?;
     let of_layer = |dictionary: &Dictionary| {
         let layer = dictionary.hook.layer;
         let mut means = vec![0.0; dictionary.d_sae];

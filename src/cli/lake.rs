@@ -1,30 +1,48 @@
-//! `saelake lake`: what is in a lake.
+//! `saelake lake`: what is in a lake, and keeping it sound.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Ending, ui};
+use super::{Ending, lake_compact, lake_drop, lake_upgrade, lake_vacuum, lake_verify, ui};
 use crate::error::Error;
 use crate::lake::{Info, Lake};
 
-/// Looks at a lake.
+/// Looks at a lake, and keeps it sound.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Say what a lake holds: games, tables, runs, dictionaries, sizes
     Info {
-        /// The lake: a folder or a URL
+        /// The lake
         lake: PathBuf,
     },
+    /// Check every file of a lake against its log and every row against the others
+    Verify(lake_verify::Options),
+    /// Merge the many files of a lake into few large ones with the same rows
+    Compact(lake_compact::Options),
+    /// Take games out of a lake, with all their rows
+    DropGame(lake_drop::Options),
+    /// Delete files that are in no log, and what is left in the staging folder
+    Vacuum(lake_vacuum::Options),
+    /// Bring a lake of an earlier format up to date
+    Upgrade(lake_upgrade::Options),
 }
 
 /// Does what is asked.
 pub(super) fn run(command: &Command) -> Result<Ending, Error> {
-    let Command::Info { lake } = command;
-    let info = Lake::open(lake)?.info()?;
-    ui::data(render(&info).as_bytes())?;
-    Ok(Ending::Done)
+    match command {
+        Command::Info { lake } => {
+            let info = Lake::open(lake)?.info()?;
+            ui::data(render(&info).as_bytes())?;
+            Ok(Ending::Done)
+        }
+        Command::Verify(options) => lake_verify::run(options),
+        Command::Compact(options) => lake_compact::run(options),
+        Command::DropGame(options) => lake_drop::run(options),
+        Command::Vacuum(options) => lake_vacuum::run(options),
+        Command::Upgrade(options) => lake_upgrade::run(options),
+    }
 }
 
 /// The description as text.
@@ -51,8 +69,16 @@ fn render(info: &Info) -> String {
     for run in &info.runs {
         let _ = writeln!(
             text,
-            "\nrun {}: {} on {} in {}, {}, seed {}, begun {}",
-            run.run, run.model, run.device, run.dtype, run.source, run.seed, run.started_at
+            "\nrun {}: {} on {} in {}, {}, seed {}, begun {}, positions {}, {} bits of an activation",
+            run.run,
+            run.model,
+            run.device,
+            run.dtype,
+            run.source,
+            run.seed,
+            run.started_at,
+            run.positions,
+            run.activation_bits
         );
     }
     for dictionary in &info.dictionaries {

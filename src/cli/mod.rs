@@ -7,7 +7,7 @@
 //! | 0 | done |
 //! | 1 | nothing found |
 //! | 2 | wrong usage or input |
-//! | 3 | the lake cannot be read or written |
+//! | 3 | the lake cannot be read or written, or is not sound |
 //! | 4 | the device failed |
 //! | 5 | something must be downloaded and cannot be |
 //! | 6 | done, but some steps could not run: their rows in `steps` say why |
@@ -27,6 +27,11 @@ mod dictionaries;
 mod dictionary;
 mod given;
 mod lake;
+mod lake_compact;
+mod lake_drop;
+mod lake_upgrade;
+mod lake_vacuum;
+mod lake_verify;
 mod metric;
 mod on_gpu;
 mod options;
@@ -45,6 +50,7 @@ mod steer_arms;
 mod steer_rows;
 mod stop;
 mod subject;
+mod tables;
 mod trace;
 mod train;
 mod ui;
@@ -88,7 +94,7 @@ enum Command {
     Steer(Box<steer::Options>),
     /// Write a report of a lake: one HTML file that opens offline
     Report(report::Options),
-    /// Look at a lake
+    /// Look at a lake, check it, compact it, take games out of it
     #[command(subcommand)]
     Lake(lake::Command),
     /// Check or train dictionaries
@@ -107,6 +113,7 @@ enum Ending {
     Done,
     NothingFound,
     StepsFailed,
+    Unsound,
     Interrupted,
 }
 
@@ -115,6 +122,7 @@ pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::NothingFound) => ExitCode::from(1),
+        Ok(Ending::Unsound) => ExitCode::from(3),
         Ok(Ending::StepsFailed) => ExitCode::from(6),
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => {

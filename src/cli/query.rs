@@ -8,15 +8,14 @@ use queries::contrast::{self, Groups};
 use queries::flow::{self, Heads};
 use queries::last_token::{self, Thresholds};
 use queries::{
-    Asked, Condition, Tables, causal_trace, compare, effects, feature, features, games, heatmap, overview,
-    position, trace,
+    Asked, Condition, causal_trace, compare, effects, feature, features, games, heatmap, overview, position,
+    trace,
 };
 
 use super::Ending;
 use super::asked::Options;
-use super::{given, ui};
+use super::{given, tables, ui};
 use crate::error::Error;
-use crate::lake::check_local;
 
 /// Ask a lake a question.
 #[derive(Debug, Subcommand)]
@@ -243,8 +242,7 @@ fn comparison(asked: &Options, with: Option<&PathBuf>, against: &[String]) -> Re
     let condition = Condition::parse(against.iter().map(String::as_str))?;
     let (first, selection) = asked.begin_all(compare::QUERY.name)?;
     let with = with.unwrap_or(&asked.lake);
-    check_local(with)?;
-    let second = Tables::open(with)?.only(condition)?;
+    let second = tables::open(with)?.only(condition)?;
     let differing = compare::differing(&first, &second)?;
     if !differing.is_empty() {
         let layers = differing.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");

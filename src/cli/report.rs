@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use queries::{Condition, Tables, Weights};
+use queries::{Condition, Weights};
 
 use super::weights::Recorded;
-use super::{Ending, ui};
+use super::{Ending, tables, ui};
 use crate::error::Error;
-use crate::lake::check_local;
 use crate::report::{self, Report, ReportError, Settings};
 
 /// Write a report of a lake: one HTML file that holds its data and pictures and opens offline
@@ -41,8 +40,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<Ending, Error> {
     let games = Condition::parse(options.conditions.iter().map(String::as_str)).map_err(ReportError::from)?;
     let settings = Settings { games, layer: options.layer, steps: options.steps };
-    check_local(&options.lake)?;
-    let tables = Tables::open(&options.lake)?;
+    let tables = tables::open(&options.lake)?;
     let name = options.lake.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let report = Report::of(&tables, settings)?;
     let weights = options.weights(&report)?;

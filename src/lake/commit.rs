@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitData, PROTOCOL};
-use deltalake::kernel::{Action, Add, Remove, Transaction};
+use deltalake::kernel::{Action, Add, Metadata, MetadataExt as _, Remove, StructType, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 
 use super::layout::Folders;
-use super::log::{CHECKSUM, DataFile, Log};
-use super::{LakeError, disk};
+use super::log::{CHECKSUM, DataFile, Log, fields};
+use super::{Format, LakeError, disk};
 
 /// The application whose transactions are takeovers of the writers' lock.
 const FENCE: &str = "saelake.lock";
@@ -35,6 +35,8 @@ pub(crate) struct Change {
     pub(crate) remove: Vec<DataFile>,
     /// Whether the rows are the same afterwards, as compaction leaves them.
     pub(crate) same_rows: bool,
+    /// The format whose columns the table has from now on, if they change.
+    pub(crate) columns: Option<Format>,
     /// The application and the number of its transaction, by which it tells that it has made the commit already.
     pub(crate) transaction: Option<(String, i64)>,
 }
@@ -114,7 +116,8 @@ impl Log {
         let same_rows = change.same_rows;
         let add = change.add.iter().map(|new| Action::Add(add_action(new, same_rows)));
         let remove = change.remove.iter().map(|file| Action::Remove(remove_action(file, same_rows)));
-        let actions: Vec<Action> = remove.chain(add).collect();
+        let metadata = change.columns.map(|format| self.metadata(format)).transpose()?.map(Action::Metadata);
+        let actions: Vec<Action> = metadata.into_iter().chain(remove).chain(add).collect();
         let operation = match (change.add.is_empty(), change.remove.is_empty()) {
             (true, false) => DeltaOperation::Delete { predicate: None },
             (false, false) if same_rows => DeltaOperation::Optimize { predicate: None, target_size: 0 },
@@ -131,6 +134,14 @@ impl Log {
         });
         let transactions = transaction.into_iter().collect();
         Ok(CommitData::new(actions, operation, HashMap::new(), transactions).get_bytes()?)
+    }
+}
+
+impl Log {
+    /// What the log will say of the table as a whole once it has the columns of `format`.
+    fn metadata(&self, format: Format) -> Result<Metadata, DeltaTableError> {
+        let columns = StructType::try_new(fields(self.table, format))?;
+        Ok(self.delta.snapshot()?.metadata().clone().with_schema(&columns)?)
     }
 }
 

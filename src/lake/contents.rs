@@ -66,6 +66,11 @@ impl Contents {
         self.dictionaries.sort_by(|a, b| (a.layer, &a.run).cmp(&(b.layer, &b.run)));
     }
 
+    /// Whether there are runs or dictionaries without games.
+    pub(crate) const fn has_waiting(&self) -> bool {
+        !self.waiting.0.is_empty() || !self.waiting.1.is_empty()
+    }
+
     /// Whether the run has games.
     pub(crate) fn has_run(&self, run: &str) -> bool {
         self.runs.iter().any(|row| row.run == run)

@@ -241,6 +241,26 @@ pub enum LakeError {
         /// The column.
         column: &'static str,
     },
+    /// Files that were to take the place of others do not have their rows.
+    #[error("{} does not hold the rows that it was to take over", .path.display())]
+    RowsChanged {
+        /// The file, or the table.
+        path: PathBuf,
+    },
+    /// A file is not what it should be.
+    #[error("{} is damaged: {what}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// There is no such game.
+    #[error("the lake has no game {game}")]
+    NoSuchGame {
+        /// Its name or its key.
+        game: String,
+    },
     /// An object is not as large as what was sent.
     #[error("{} holds {found} bytes after {sent} were sent", .path.display())]
     BytesLost {
@@ -378,9 +398,6 @@ impl LakeError {
             Self::NotALake { found: Some(_), .. } | Self::NotAFolder { .. } | Self::NotUtf8 { .. } => {
                 "name an empty folder, one that does not exist yet, or a lake"
             }
-            Self::MissingTable { .. } | Self::OtherColumns { .. } | Self::Log { .. } => {
-                "restore the lake from a copy, or collect into a new one"
-            }
             Self::FormatTooNew { .. } => "use the version of saelake that wrote it, or a later one",
             Self::FormatTooOld { .. } => {
                 "`saelake lake upgrade LAKE` brings it up to date; questions can be asked as it is"
@@ -395,7 +412,6 @@ impl LakeError {
             }
             Self::Full { .. } => "make room and run the same command again; what is committed is kept",
             Self::Denied { .. } => "check who owns the folder, and that it is not mounted read-only",
-            Self::TornEntry { .. } => "delete it, if it is the last one, and open the lake again",
             Self::BadUrl { .. } | Self::NoCredentials { .. } => {
                 "credentials come from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL"
             }
@@ -410,12 +426,35 @@ impl LakeError {
                 "run the same command again; it goes on with what is missing"
             }
             Self::Batch(_) => "this is a mistake in saelake; nothing was committed",
-            Self::RowsLost { .. } | Self::ValuesLost { .. } | Self::BytesLost { .. } => {
-                "nothing was committed; if it happens again, check the disk and the memory of this machine"
-            }
-            Self::Io { .. } | Self::Parquet { .. } | Self::Store { .. } => return None,
+            Self::NoSuchGame { .. } => "`saelake query games LAKE` lists the games",
+            _ => return self.hint_of_damage().map(str::to_owned),
         };
         Some(hint.to_owned())
+    }
+
+    /// The same of what is not as it was written.
+    const fn hint_of_damage(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::MissingTable { .. } | Self::OtherColumns { .. } => {
+                "restore the lake from a copy, or collect into a new one"
+            }
+            Self::Log { .. } => {
+                "`saelake lake verify LAKE` says what is wrong; restore the lake from a copy if it cannot be repaired"
+            }
+            Self::TornEntry { .. } => {
+                "`saelake lake verify LAKE --repair` sets it aside, if it is the last one"
+            }
+            Self::Damaged { .. } | Self::Parquet { .. } => {
+                "`saelake lake verify LAKE` says what is wrong, and with --repair sets it aside"
+            }
+            Self::RowsLost { .. }
+            | Self::ValuesLost { .. }
+            | Self::BytesLost { .. }
+            | Self::RowsChanged { .. } => {
+                "nothing was committed; if it happens again, check the disk and the memory of this machine"
+            }
+            _ => return None,
+        })
     }
 
     /// 2 if the path or the run does not suit, 3 if the lake cannot be read or written.
@@ -426,6 +465,7 @@ impl LakeError {
             | Self::NotALake { .. }
             | Self::NotUtf8 { .. }
             | Self::FormatTooOld { .. }
+            | Self::NoSuchGame { .. }
             | Self::BadUrl { .. }
             | Self::NotBuilt { .. }
             | Self::NoCredentials { .. }

@@ -67,19 +67,29 @@ impl Written {
 /// Writes sorted rows to a new file, reads it back and compares every value. The disk need not have it yet.
 pub(crate) fn write(table: &Table, rows: &[RecordBatch], path: &Path) -> Result<Written, LakeError> {
     let file = File::create(path).map_err(|error| LakeError::io(path, error))?;
-    let hashed = Hashed { file, hash: Sha256::new(), bytes: 0 };
-    let Hashed { hash, bytes, .. } =
-        encode(table, rows, hashed).map_err(|error| LakeError::parquet(path, error))?;
+    let hashed = encode(table, rows, Hashed::new(file)).map_err(|error| LakeError::parquet(path, error))?;
+    let (bytes, sha256) = hashed.end();
     let footer = check(table, rows, path)?;
     let rows = rows.iter().map(|rows| rows.num_rows() as u64).sum();
-    Ok(Written { rows, bytes, sha256: format!("{:x}", hash.finalize()), footer })
+    Ok(Written { rows, bytes, sha256, footer })
 }
 
 /// A file whose bytes are summed up on their way.
-struct Hashed {
+pub(super) struct Hashed {
     file: File,
     hash: Sha256,
     bytes: u64,
+}
+
+impl Hashed {
+    pub(super) fn new(file: File) -> Self {
+        Self { file, hash: Sha256::new(), bytes: 0 }
+    }
+
+    /// How many bytes came, and their SHA-256.
+    pub(super) fn end(self) -> (u64, String) {
+        (self.bytes, format!("{:x}", self.hash.finalize()))
+    }
 }
 
 impl Write for Hashed {
@@ -152,8 +162,9 @@ fn differing_column(
 /// Row groups are encoded several at a time, and the columns of each too.
 fn encode<W: Write + Send>(table: &Table, rows: &[RecordBatch], file: W) -> Result<W, ParquetError> {
     // The Arrow schema would repeat what the Parquet schema says.
-    let options =
-        ArrowWriterOptions::new().with_properties(properties(table)?).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(table, table.sort)?)
+        .with_skip_arrow_metadata(true);
     let writer = ArrowWriter::try_new_with_options(file, columns::schema(table), options)?;
     let (mut writer, factory) = writer.into_serialized_writer()?;
     let groups: Vec<(usize, Vec<RecordBatch>)> = groups(rows).into_iter().enumerate().collect();
@@ -193,7 +204,8 @@ fn groups(rows: &[RecordBatch]) -> Vec<Vec<RecordBatch>> {
     groups
 }
 
-fn encode_group(
+/// Encodes the columns of a row group.
+pub(super) fn encode_group(
     rows: &[RecordBatch],
     writers: Vec<ArrowColumnWriter>,
 ) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
@@ -212,8 +224,9 @@ fn encode_group(
         .collect()
 }
 
-fn properties(table: &Table) -> Result<WriterProperties, ParquetError> {
-    let sorting = table.sort.iter().filter_map(|name| {
+/// How files of rows that are sorted by these columns are written.
+pub(super) fn properties(table: &Table, sort: &[&str]) -> Result<WriterProperties, ParquetError> {
+    let sorting = sort.iter().filter_map(|name| {
         let column_idx = table.columns.iter().position(|column| column.name == *name)?;
         Some(SortingColumn { column_idx: column_idx as i32, descending: false, nulls_first: false })
     });
@@ -248,8 +261,7 @@ pub(crate) fn footer(store: &Store, path: &str) -> Result<ParquetMetaData, LakeE
     let failed = |error| LakeError::parquet(&place, error);
     let mut reader = ParquetMetaDataReader::new();
     if let Some(local) = store.local(path) {
-        let file = File::open(&local).map_err(|error| LakeError::io(&local, error))?;
-        return reader.parse_and_finish(&file).map_err(failed);
+        return local_footer(&local);
     }
     let mut length = FOOTER_BYTES;
     loop {
@@ -260,6 +272,17 @@ pub(crate) fn footer(store: &Store, path: &str) -> Result<ParquetMetaData, LakeE
             Err(error) => return Err(failed(error)),
         }
     }
+}
+
+/// The footer of a file on this machine.
+pub(super) fn local_footer(place: &Path) -> Result<ParquetMetaData, LakeError> {
+    let file = File::open(place).map_err(|error| LakeError::io(place, error))?;
+    ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|error| LakeError::parquet(place, error))
+}
+
+/// Whether a file says that it is in an earlier layout.
+pub(super) fn is_earlier(footer: &ParquetMetaData) -> bool {
+    format_version(footer).is_some_and(|version| version < Format::LAST.number())
 }
 
 /// The version of the layout that a file says it is in; none if another program wrote it.
@@ -282,20 +305,27 @@ pub(crate) fn read(table: &Table, store: &Store, path: &str) -> Result<Vec<Value
     })
 }
 
-/// Columns are found by name: a later version of the layout may have added some, and an earlier one lacks some.
 fn decode<R: ChunkReader + 'static>(table: &Table, file: R) -> Result<RecordBatch, ParquetError> {
-    let schema = columns::schema(table);
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
-    let is_earlier = format_version(reader.metadata()).is_some_and(|version| version < Format::LAST.number());
+    let is_earlier = is_earlier(reader.metadata());
     let batches: Vec<RecordBatch> = reader.build()?.collect::<Result<_, _>>()?;
-    let by_name = |batch: &RecordBatch| -> Result<RecordBatch, ParquetError> {
-        let arrays = schema.fields().iter().map(|field| {
-            let missing = || ParquetError::General(format!("column `{}` is missing", field.name()));
-            let filled = || formats::filled(table, field.name(), batch.num_rows()).filter(|_| is_earlier);
-            batch.column_by_name(field.name()).cloned().or_else(filled).ok_or_else(missing)
-        });
-        Ok(RecordBatch::try_new(schema.clone(), arrays.collect::<Result<_, ParquetError>>()?)?)
-    };
-    let batches = batches.iter().map(by_name).collect::<Result<Vec<_>, _>>()?;
-    Ok(concat_batches(&schema, &batches)?)
+    let batches =
+        batches.iter().map(|batch| by_name(table, batch, is_earlier)).collect::<Result<Vec<_>, _>>()?;
+    Ok(concat_batches(&columns::schema(table), &batches)?)
+}
+
+/// Columns are found by name: a later version of the layout may have added some, and an earlier one lacks some.
+pub(super) fn by_name(
+    table: &Table,
+    batch: &RecordBatch,
+    is_earlier: bool,
+) -> Result<RecordBatch, ParquetError> {
+    let schema = columns::schema(table);
+    let arrays = schema.fields().iter().map(|field| {
+        let missing = || ParquetError::General(format!("column `{}` is missing", field.name()));
+        let filled = || formats::filled(table, field.name(), batch.num_rows()).filter(|_| is_earlier);
+        batch.column_by_name(field.name()).cloned().or_else(filled).ok_or_else(missing)
+    });
+    let arrays = arrays.collect::<Result<_, ParquetError>>()?;
+    Ok(RecordBatch::try_new(schema, arrays)?)
 }

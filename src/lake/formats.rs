@@ -50,6 +50,14 @@ impl Format {
         for file in runs.files() {
             refuse_later(&runs.store, &runs.path(&file.path))?;
         }
+        Self::of_columns(runs)
+    }
+
+    /// The format of a lake by the columns of its `runs`, whose files are not opened.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub(crate) fn of_columns(runs: &Log) -> Result<Self, LakeError> {
         let has_column = |name: &str| runs.has_column(name);
         Ok(if has_column("positions")? && has_column("activation_bits")? { Self::Two } else { Self::One })
     }

@@ -70,16 +70,17 @@ impl Lake {
     }
 
     fn table_info(&self, table: &Table) -> Result<TableInfo, LakeError> {
+        let log = self.log(table)?;
         let mut info = TableInfo {
-            name: self.log(table)?.table.name,
+            name: log.table.name,
             files: 0,
             rows: 0,
             bytes: 0,
             bytes_per_token: None,
             orphans: 0,
         };
-        for file in self.files(table)? {
-            if is_orphan(&file.path, &self.contents) {
+        for file in log.files() {
+            if is_orphan(log, &file.path, &self.contents)? {
                 info.orphans += 1;
             } else {
                 info.files += 1;

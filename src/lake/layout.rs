@@ -8,8 +8,17 @@ pub const GAMES_PER_BLOCK: usize = 100;
 /// The folder in a lake where files are written before they are moved into a table.
 pub(crate) const STAGING: &str = "_staging";
 
+/// The folder in a lake that says which games are being taken out of it.
+pub(crate) const DROPPING: &str = "_dropping";
+
+/// The folder in a lake for what a repair sets aside.
+pub(crate) const QUARANTINE: &str = "_quarantine";
+
 /// The file that a writer locks.
 pub(crate) const LOCK: &str = "lock";
+
+/// How the names of files begin that took the place of others.
+pub(crate) const COMPACTED: &str = "part-compact-";
 
 /// A table's log.
 pub(crate) const LOG: &str = "_delta_log";
@@ -35,6 +44,14 @@ impl FileName {
             _ => return None,
         };
         Some(Self { run, games })
+    }
+}
+
+impl FileName {
+    /// Whether a name is one that this program gives, compaction included.
+    pub(crate) fn is_ours(name: &str) -> bool {
+        let hash = name.strip_prefix(COMPACTED).and_then(|name| name.strip_suffix(".parquet"));
+        Self::parse(name).is_some() || hash.and_then(key).is_some()
     }
 }
 

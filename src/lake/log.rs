@@ -290,7 +290,7 @@ fn entry_name(version: u64) -> String {
 }
 
 /// The columns of the table as its log names them: those of the files, then the folders.
-fn fields(table: &Table, format: Format) -> Vec<StructField> {
+pub(super) fn fields(table: &Table, format: Format) -> Vec<StructField> {
     let column = |column: &schemas::Column| {
         let ty = match column.ty {
             Type::Int32 => DataType::INTEGER,

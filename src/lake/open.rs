@@ -63,27 +63,7 @@ impl Lake {
     /// If there is no lake, if it was written in a later layout, if a table is missing or has other
     /// columns, or if something cannot be read.
     pub fn open(place: impl AsRef<Path>) -> Result<Self, LakeError> {
-        let place = place.as_ref();
-        if !is_url(place) {
-            let about = fs::metadata(place).map_err(|error| match error.kind() {
-                ErrorKind::NotFound => LakeError::NotFound { path: place.to_owned() },
-                _ => LakeError::io(place, error),
-            })?;
-            if !about.is_dir() {
-                return Err(LakeError::NotAFolder { path: place.to_owned() });
-            }
-        }
-        let store = Store::at(place)?;
-        if !is_lake(&store)? {
-            let path = store.root().to_owned();
-            let is_nothing = is_url(place) && store.names()?.is_empty();
-            return Err(if is_nothing {
-                LakeError::NotFound { path }
-            } else {
-                LakeError::NotALake { path, found: None }
-            });
-        }
-        let store = settled(place)?;
+        let store = place_of_lake(place.as_ref())?;
         let runs = Log::open(&store, &runs::TABLE)?;
         let format = Format::of(&runs)?;
         let others = schemas::ALL.into_iter().skip(1).filter(|table| format.has(table)).collect();
@@ -94,6 +74,17 @@ impl Lake {
         let mut lake = Self { store, format, logs, causal, contents, is_current: true, is_sound: false };
         lake.refresh_causal()?;
         lake.logs.iter().chain(&lake.causal).try_for_each(|log| log.check_columns(format))?;
+        Ok(lake)
+    }
+
+    /// Opens a lake without its contents, which may be damaged.
+    pub(super) fn open_bare(store: &Store) -> Result<Self, LakeError> {
+        let format = Format::of_columns(&Log::open(store, &runs::TABLE)?)?;
+        let tables = schemas::ALL.into_iter().filter(|table| format.has(table)).collect();
+        let logs = at_once(tables, |table| Log::open(store, table))?;
+        let (store, contents, causal) = (store.clone(), Contents::default(), Vec::new());
+        let mut lake = Self { store, format, logs, causal, contents, is_current: false, is_sound: false };
+        lake.refresh_causal()?;
         Ok(lake)
     }
 
@@ -197,6 +188,30 @@ impl Lake {
         let missing = || LakeError::MissingTable { path: self.root().to_owned(), table: table.name };
         self.logs.iter().chain(&self.causal).find(|log| log.table.name == table.name).ok_or_else(missing)
     }
+}
+
+/// The place of a lake that must be there.
+pub(super) fn place_of_lake(place: &Path) -> Result<Store, LakeError> {
+    if !is_url(place) {
+        let about = fs::metadata(place).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => LakeError::NotFound { path: place.to_owned() },
+            _ => LakeError::io(place, error),
+        })?;
+        if !about.is_dir() {
+            return Err(LakeError::NotAFolder { path: place.to_owned() });
+        }
+    }
+    let store = Store::at(place)?;
+    if !is_lake(&store)? {
+        let path = store.root().to_owned();
+        let is_nothing = is_url(place) && store.names()?.is_empty();
+        return Err(if is_nothing {
+            LakeError::NotFound { path }
+        } else {
+            LakeError::NotALake { path, found: None }
+        });
+    }
+    settled(place)
 }
 
 fn is_lake(store: &Store) -> Result<bool, LakeError> {

@@ -1,25 +1,27 @@
-//! Clearing away what a crash left: files of games that were never committed.
+//! Clearing away what a crash left: files of games that were never committed, and what others have taken the place of.
 
 use super::at_once::at_once;
+use super::compact_read::games_in;
 use super::contents::Contents;
 use super::layout::FileName;
-use super::lock::clear_staging;
+use super::lock::{Held, clear_staging};
 use super::log::Log;
+use super::verify_quarantine::Gone;
 use super::{DataFile, Lake, LakeError};
 
 impl Lake {
-    /// Takes the files of games that are not in `games` out of every table and deletes them, and
-    /// empties the staging folder. The caller holds the writers' lock, so nobody is writing such files.
-    ///
-    /// A file written by this program holds whole games of one batch, and a batch is committed as a
-    /// whole, so the keys in its name decide. Files of other names, as compaction gives, are left alone.
-    pub(super) fn repair(&mut self) -> Result<(), LakeError> {
+    /// Finishes taking games out, takes the files of games that are not in `games` out of every table, deletes files of
+    /// this program's naming that are in no log, and empties the staging folder. The caller holds the writers' lock, so
+    /// nobody is writing such files.
+    pub(super) fn repair(&mut self, lock: &Held) -> Result<(), LakeError> {
         if self.is_sound {
             return Ok(());
         }
         clear_staging(&self.store)?;
+        self.finish_drops(lock, &Gone::Deleted, &mut |_| {})?;
         let contents = &self.contents;
         at_once(self.logs.iter_mut().collect(), |log| clear(log, contents))?;
+        at_once(self.causal.iter().collect(), clear_unlisted)?;
         self.is_sound = true;
         Ok(())
     }
@@ -27,25 +29,45 @@ impl Lake {
 
 /// Clears one table.
 fn clear(log: &mut Log, contents: &Contents) -> Result<(), LakeError> {
-    let files = log.files().into_iter();
-    let orphans: Vec<DataFile> = files.filter(|file| is_orphan(&file.path, contents)).collect();
+    let mut orphans: Vec<DataFile> = Vec::new();
+    for file in log.files() {
+        if is_orphan(log, &file.path, contents)? {
+            orphans.push(file);
+        }
+    }
     if !orphans.is_empty() {
         log.remove(orphans)?;
     }
-    // Also those that were moved but never committed.
+    clear_unlisted(log)
+}
+
+/// Deletes files that were moved but never committed, or whose removal was committed. Those of other names are left alone.
+fn clear_unlisted(log: &Log) -> Result<(), LakeError> {
     for file in log.store.list(log.table.name)? {
-        if is_orphan(&file.path, contents) {
+        let of_table = file.path.strip_prefix(log.table.name).and_then(|path| path.strip_prefix('/'));
+        let of_table = of_table.unwrap_or(&file.path);
+        let is_ours = of_table.rsplit('/').next().is_some_and(FileName::is_ours);
+        if is_ours && !log.files.contains_key(of_table) {
             log.store.delete(&file.path)?;
         }
     }
     Ok(())
 }
 
-/// Whether a file is of this program's naming and of games, or of a run, that are not in the lake.
-pub(super) fn is_orphan(path: &str, contents: &Contents) -> bool {
-    let name = path.rsplit('/').next().and_then(FileName::parse);
-    name.is_some_and(|name| match name.games {
-        Some((first, last)) => !contents.games.contains_key(&first) && !contents.games.contains_key(&last),
-        None => !contents.has_run(&name.run),
-    })
+/// Whether a file of the log is of this program's naming and of games, or of a run, that are not in the lake.
+///
+/// It holds whole games of one batch. The lowest and the highest are in its name; only if both are gone and another of
+/// the same run lies between them, the file is opened.
+pub(super) fn is_orphan(log: &Log, path: &str, contents: &Contents) -> Result<bool, LakeError> {
+    let Some(name) = path.rsplit('/').next().and_then(FileName::parse) else { return Ok(false) };
+    let Some((first, last)) = name.games else { return Ok(!contents.has_run(&name.run)) };
+    let has = |game: &i64| contents.games.contains_key(game);
+    if has(&first) || has(&last) {
+        return Ok(false);
+    }
+    let mut between = contents.games.range(first..=last.max(first));
+    if !between.any(|(_, run)| *run == name.run) {
+        return Ok(true);
+    }
+    Ok(!games_in(log.table, &log.store, &log.path(path))?.iter().any(has))
 }

@@ -23,7 +23,7 @@ impl Lake {
         if lock.left != Left::Clean {
             self.is_sound = false;
         }
-        self.repair()?;
+        self.repair(&lock)?;
         // One at a time, so that no writer waits for all of them.
         let logs = self.logs.iter_mut().chain(&mut self.causal);
         if let Some(log) = logs.filter(|log| log.due().is_some()).max_by_key(|log| log.due()) {
@@ -41,7 +41,7 @@ impl Lake {
             self.is_sound = false;
             // Whoever has the lock by now clears away what this writer left. If clearing away fails as well, the next
             // writer does it.
-            let _ = lock.check().and_then(|()| self.refresh()).and_then(|()| self.repair());
+            let _ = lock.check().and_then(|()| self.refresh()).and_then(|()| self.repair(&lock));
         }
         lock.end(self.is_sound);
         done

@@ -58,13 +58,22 @@ impl Expected {
 
     /// What a lake holds of the games that it has, read by the crate itself.
     pub(super) fn of_lake(lake: &Lake) -> Self {
-        let mut found = Self { games: lake.games().collect(), ..Self::default() };
+        Self::of_lake_without(lake, &[])
+    }
+
+    /// The same without some games; runs and dictionaries are there as long as a game is.
+    pub(super) fn of_lake_without(lake: &Lake, games: &[i64]) -> Self {
+        let stays = |game: &i64| lake.has_game(*game) && !games.contains(game);
+        let mut found = Self { games: lake.games().filter(stays).collect(), ..Self::default() };
+        if found.games.is_empty() {
+            return found;
+        }
         let runs: Vec<&str> = lake.runs().iter().map(|run| run.run.as_str()).collect();
         for table in schemas::ALL {
             for file in lake.files(table).unwrap() {
                 let values = lake.read(table, &file).unwrap();
                 let counts = |row: usize| match (&values[0], table.column("game")) {
-                    (Values::Int64(games), Some(_)) => lake.has_game(games[row]),
+                    (Values::Int64(games), Some(_)) => stays(&games[row]),
                     (Values::Utf8(of_row), None) => runs.contains(&of_row[row].as_str()),
                     _ => panic!("`{}` begins with neither `game` nor `run`", table.name),
                 };
@@ -88,6 +97,10 @@ impl Expected {
         };
         assert_eq!(sorted(&self.games), sorted(&other.games));
         assert_eq!(self.tables, other.tables);
+    }
+
+    pub(super) fn of_table(&self, table: &Table) -> Option<(u64, u64)> {
+        self.tables.get(table.name).copied()
     }
 
     pub(super) fn n_rows(&self, table: &Table) -> u64 {

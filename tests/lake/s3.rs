@@ -152,6 +152,36 @@ fn what_is_appended_to_a_bucket_is_what_every_engine_reads() {
     assert!(text(&info.stdout).starts_with("format 2: 5 games, 10 steps,"), "{}", text(&info.stdout));
 }
 
+/// The commands that keep a lake work on a bucket, and every engine reads what they leave.
+#[test]
+fn a_bucket_is_kept_sound() {
+    let server = server();
+    let place = "s3://lakes/kept/lake";
+    server.run(place, "append");
+    let before = server.copy(&[place.into()], &serde_json::json!({}));
+    let expected = Expected::of_lake_without(&Lake::open(before.path().join("lake")).unwrap(), &SECOND[1..2]);
+    let game = SECOND[1].to_string();
+    for (arguments, expected) in [
+        (vec!["verify", place], "sound: 5 games"),
+        (vec!["compact", place, "--order", "position"], "the same"),
+        (vec!["verify", place], "sound: 5 games"),
+        (vec!["drop-game", place, "--game", game.as_str()], "1 games dropped"),
+        (vec!["vacuum", place, "--older-than", "0s"], "0 files deleted"),
+        (vec!["verify", place, "--repair"], "sound: 4 games"),
+    ] {
+        let output = server.program(&[&["lake"], &arguments[..]].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?}: {}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        assert!(text(&output.stderr).contains(expected), "{arguments:?}: {}", text(&output.stderr));
+    }
+    server.check(&[place.into()], &expected);
+}
+
 /// The stages of the second batch: every file staged, moved, and every table committed, `games` last.
 #[test]
 fn a_writer_killed_at_some_stages_leaves_the_bucket_whole() {

@@ -1,6 +1,6 @@
 """Reads every table of a lake in DuckDB, polars, pandas and deltalake, and compares with what was written.
 
-usage: readers.py LAKE EXPECTED.json
+usage: readers.py LAKE EXPECTED.json [LAKE EXPECTED.json]...
 
 EXPECTED.json holds for each table its columns, with types and partition columns last, its row count and
 its checksum. The checksum is the sum over rows of a hash of the row, so the order of rows does not matter;
@@ -120,7 +120,11 @@ def check_lines_of_the_layout(lake: Path, features: int) -> None:
 
 
 def main() -> None:
-    lake, expected = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
+    for lake, expected in zip(sys.argv[1::2], sys.argv[2::2]):
+        check(Path(lake), json.loads(Path(expected).read_text()))
+
+
+def check(lake: Path, expected: dict) -> None:
     for name, table in expected.items():
         columns, folders = table["columns"], table["folders"]
         glob = pattern(lake, name, folders)
