@@ -42,7 +42,8 @@ fn main() -> Result<()> {
 fn append(batch: &Batch) -> Result<()> {
     // A rollup that is there is not made, and one without rows is not written.
     let mut without = batch.clone();
-    without.feature_rollup = batch.features.keys().map(|layer| (*layer, Default::default())).collect();
+    without.feature_rollup =
+        batch.features.keys().map(|layer| (*layer, schemas::feature_rollup::Rows::default())).collect();
     let (mut times, mut others) = (Vec::new(), Vec::new());
     let mut rows = 0;
     for _ in 0..RUNS {

@@ -120,6 +120,23 @@ pub enum UsageError {
         /// The file.
         path: PathBuf,
     },
+    /// What a scheduler says of the part of this process is no part.
+    #[error("the shard of this process is unknown: {name} is {}", .value.as_ref().map_or_else(
+        || "not set".to_owned(),
+        |value| format!("`{value}`"),
+    ))]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: Option<String>,
+    },
+    /// Several processes are to add games, and each would add others than the rest expects.
+    #[error("shard {shard} of \"more games\" is not known to the other shards")]
+    ShardOfMore {
+        /// The shard.
+        shard: String,
+    },
     /// A device that is not there.
     #[error("there is no device `{word}`: this machine has the CPU and {gpus} usable GPUs")]
     Device {
@@ -261,6 +278,10 @@ impl UsageError {
                 "name the lake's own dictionaries with --dictionary"
             }
             Self::OtherModel { .. } => "name the lake's own model with --model",
+            Self::Variable { .. } => "--shard I/N says it, and --shard 0/1 runs all games here",
+            Self::ShardOfMore { .. } => {
+                "give --total-games N instead of --games, or --shard 0/1 to run all games here"
+            }
             Self::Device { .. } => "--device takes auto, cpu or cuda:N",
             Self::Missing(_) | Self::Value { .. } => "`saelake collect --help` lists the options",
             _ => return None,

@@ -13,12 +13,14 @@ mod killed;
 mod maintenance;
 mod maintenance_soak;
 mod overtaken;
+mod race;
 mod readers;
 mod refusals;
 mod rollup;
 mod rounding;
 mod s3;
 mod sizes;
+mod spark;
 mod synthetic;
 
 use std::fs;

@@ -17,5 +17,6 @@ mod quickstart;
 mod report;
 mod resume;
 mod seed_errors;
+mod shards;
 mod tidy;
 mod tokens;

@@ -188,17 +188,9 @@ fn positions_stored_once_are_those_of_every_step() {
         assert_eq!(about["not of decisions"], 0, "{table}: {seen}");
     }
     assert_eq!(seen["rollup"], 0, "the rollup counts shared positions in every step: {seen}");
-    let output = program(&[
-        "collect",
-        "--device",
-        "cpu",
-        "--lake",
-        text(&lakes[0]),
-        "--layers",
-        "15",
-        "--positions",
-        "new",
-    ]);
+    let other = folder.path().join("other.jsonl");
+    fs::write(&other, json!({"game": "other", "text": "The machine pays $30."}).to_string()).unwrap();
+    let output = program(&arguments(&lakes[0], &["--prompts", text(&other), "--positions", "new"]));
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-    assert!(said(&output).contains("positions"), "{}", said(&output));
+    assert!(said(&output).contains("positions is all in the lake and new in this run"), "{}", said(&output));
 }

@@ -95,6 +95,8 @@ pub struct Progress {
 pub struct Summary {
     /// What it committed.
     pub committed: Progress,
+    /// Games among these that the lake had by then, since another process had added them.
+    pub left_out: u64,
     /// Steps that could not run; their rows say why.
     pub failed_steps: u64,
     /// Whether it was asked to stop before it was through.
@@ -133,7 +135,7 @@ pub fn collect(
     let Run { tokenizer, row, dictionaries, positions, commits, stop } = run;
     thread::scope(|scope| {
         let writer =
-            scope.spawn(move || write(lake, (&row, dictionaries, positions), &receiver, &mut progress));
+            scope.spawn(move || write(lake, (&row, &dictionaries, positions), &receiver, &mut progress));
         let read = read(engine, tokenizer, (source, &commits), stop, &sender);
         // The writer ends when no more can come.
         drop(sender);
@@ -180,20 +182,20 @@ fn read(
     }
 }
 
-/// Appends every group of games that arrives, the run's own rows with the first.
+/// Appends every group of games that arrives, the run's own rows with the first that adds any.
 fn write(
     lake: &mut Lake,
-    (row, dictionaries, positions): (&runs::Row, Vec<dictionaries::Row>, PositionsKept),
+    (row, dictionaries, positions): (&runs::Row, &[dictionaries::Row], PositionsKept),
     receiver: &Receiver<Vec<Episode>>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, Error> {
     let mut summary = Summary::default();
-    let mut own = Some((row.clone(), dictionaries));
+    let mut is_known = false;
     for episodes in receiver {
         let mut batch = Batch::default();
-        if let Some((row, dictionaries)) = own.take() {
-            batch.run = Some(row);
-            batch.dictionaries = dictionaries;
+        if !is_known {
+            batch.run = Some(row.clone());
+            batch.dictionaries = dictionaries.to_vec();
         }
         for mut episode in episodes {
             episode.game.run.clone_from(&row.run);
@@ -213,7 +215,11 @@ fn write(
             tokens: batch.tokens.len() as u64,
             bytes: 0,
         };
-        committed.bytes = lake.append(batch)?.bytes;
+        let receipt = lake.append_missing(batch)?;
+        committed.bytes = receipt.bytes;
+        // Where all games of a batch are left out, so is the run.
+        is_known |= receipt.games > 0;
+        summary.left_out += receipt.left_out as u64;
         summary.committed.games += committed.games;
         summary.committed.steps += committed.steps;
         summary.committed.tokens += committed.tokens;

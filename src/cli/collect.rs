@@ -10,6 +10,7 @@ use super::options::Options;
 use super::outlook::{OF_FUSED, Outlook, mean_tokens, plain_rate};
 use super::request::{Games, Request};
 use super::run_rows::{Described, Facts, describe};
+use super::shard::Shard;
 use super::stop::stop_when_asked;
 use super::verify::judge;
 use super::{Ending, dictionaries, ui};
@@ -40,6 +41,8 @@ pub(super) struct Plan {
     pub(super) activation_bits: i32,
     pub(super) decide: Decide,
     pub(super) games: Games,
+    /// The part of the games that this process does, if it is not all of them.
+    pub(super) shard: Option<Shard>,
 }
 
 /// Plays or runs what the options ask for.
@@ -121,6 +124,7 @@ fn go<M: Model>(
 
 impl Plan {
     pub(super) fn resolve(options: Options) -> Result<Self, Error> {
+        let (options, shard) = Shard::of(options)?;
         let lake = options.lake.clone().ok_or(UsageError::Missing("lake"))?;
         check_place(&lake)?;
         let keep = match options.top_k.as_deref() {
@@ -164,6 +168,7 @@ impl Plan {
             activation_bits,
             decide,
             games: Games::asked(&options)?,
+            shard,
             options,
         })
     }
@@ -297,6 +302,12 @@ fn report(summary: &Summary, plan: &Plan, started: Instant) {
         "{games} games, {steps} steps, {tokens} tokens added to {} in {seconds:.1} s: {bytes} bytes, {each:.0} a token",
         plan.lake.display(),
     ));
+    if summary.left_out > 0 {
+        ui::note(&format!(
+            "{} of these games were added by another process meanwhile and are left out",
+            summary.left_out
+        ));
+    }
     if summary.failed_steps > 0 {
         ui::note(&format!("{} steps could not run; `steps.error` says why", summary.failed_steps));
     }

@@ -45,6 +45,7 @@ mod recorded_step;
 mod report;
 mod request;
 mod run_rows;
+mod shard;
 mod steer;
 mod steer_arms;
 mod steer_rows;

@@ -36,6 +36,11 @@ pub(crate) struct Options {
     /// what was interrupted, and then adds nothing
     #[arg(long, value_name = "N", conflicts_with = "prompts")]
     pub(super) total_games: Option<u32>,
+    /// Do one part of the request: the games whose key falls to part I of N, counted from 0; 0/1 is all of them. Several
+    /// processes may do their parts at once, into one lake [default: what Slurm, a Kubernetes Indexed Job, or `RANK` and
+    /// `WORLD_SIZE` say]
+    #[arg(long, value_name = "I/N")]
+    pub(super) shard: Option<String>,
     /// Run the prompts of a JSONL file instead of slot-machine games
     #[arg(long, value_name = "FILE.jsonl")]
     pub(super) prompts: Option<PathBuf>,
@@ -112,6 +117,7 @@ impl Options {
             layers: if self.layers.is_empty() { file.layers } else { self.layers },
             games,
             total_games,
+            shard: self.shard.or(file.shard),
             prompts,
             decide: self.decide.or(file.decide),
             bet_type: self.bet_type.or(file.bet_type),

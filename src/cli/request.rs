@@ -3,7 +3,7 @@
 use super::collect::{Plan, parse};
 use super::options::Options;
 use crate::capture::{Source, commits_left};
-use crate::error::Error;
+use crate::error::{Error, UsageError};
 use crate::game::{BetType, Components, PromptGame, Rules, read_prompts, slot_machine_key};
 use crate::lake::Lake;
 
@@ -59,7 +59,7 @@ impl Games {
 }
 
 impl Plan {
-    /// The games to add: those asked for that the lake does not have.
+    /// The games to add: those asked for, of this shard, that the lake does not have.
     pub(super) fn request(&self) -> Result<Request, Error> {
         let lake = self.lake_so_far()?;
         lake.as_ref().map_or(Ok(()), Lake::check_format)?;
@@ -67,9 +67,16 @@ impl Plan {
         let most = self.options.commit_games.unwrap_or(self.machine.usual_commit()).max(1);
         match &self.games {
             Games::SlotMachine { rules, wanted } => {
-                let asked = indices(self.seed, *wanted, &has)?;
+                if let (Wanted::More(_), Some(shard)) = (wanted, self.shard) {
+                    return Err(UsageError::ShardOfMore { shard: shard.to_string() }.into());
+                }
+                let mut asked = indices(self.seed, *wanted, &has)?;
                 let keys = asked.iter().map(|index| slot_machine_key(self.seed, *index));
-                let keys = keys.collect::<Result<Vec<_>, _>>()?;
+                let mut keys = keys.collect::<Result<Vec<_>, _>>()?;
+                if let Some(shard) = self.shard {
+                    let is_mine: Vec<bool> = keys.iter().map(|key| shard.has(*key)).collect();
+                    (asked, keys) = (left(asked, &is_mine), left(keys, &is_mine));
+                }
                 let is_left: Vec<bool> = keys.iter().map(|key| !has(*key)).collect();
                 let indices = left(asked, &is_left);
                 let source = Source::SlotMachine { rules: *rules, seed: self.seed, indices };
@@ -77,8 +84,10 @@ impl Plan {
                 Ok(Request { source, commits: commits_left(&is_left, most), first_key })
             }
             Games::Prompts { games, .. } => {
+                let is_mine = |game: &&PromptGame| self.shard.is_none_or(|shard| shard.has(game.key));
+                let games: Vec<&PromptGame> = games.iter().filter(is_mine).collect();
                 let is_left: Vec<bool> = games.iter().map(|game| !has(game.key)).collect();
-                let source = Source::Prompts(left(games.iter().cloned(), &is_left));
+                let source = Source::Prompts(left(games.iter().copied().cloned(), &is_left));
                 let first_key = games.first().map_or(0, |game| game.key);
                 Ok(Request { source, commits: commits_left(&is_left, most), first_key })
             }

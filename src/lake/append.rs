@@ -21,6 +21,8 @@ use super::{BatchError, Lake, LakeError, disk, file, validate};
 pub struct Receipt {
     /// Games.
     pub games: usize,
+    /// Games of the batch that were in the lake by then.
+    pub left_out: usize,
     /// Rows of all tables.
     pub rows: u64,
     /// Bytes of all files.
@@ -71,6 +73,18 @@ impl Lake {
     /// only if the disk fails at the last sync, after `games` is committed, it has the new ones too.
     pub fn append(&mut self, batch: Batch) -> Result<Receipt, LakeError> {
         self.append_to(batch, Watch(None))
+    }
+
+    /// Appends the games of a batch that the lake lacks, and leaves out those that another process has added meanwhile.
+    ///
+    /// # Errors
+    /// As [`Lake::append`], but for games that are in the lake.
+    pub fn append_missing(&mut self, mut batch: Batch) -> Result<Receipt, LakeError> {
+        self.check_format()?;
+        let lock = self.begin_writing()?;
+        let left_out = batch.leave_out(|game| self.has_game(game));
+        let written = self.write(batch, &lock, Watch(None));
+        self.end_writing(lock, written).map(|receipt| Receipt { left_out, ..receipt })
     }
 
     /// Appends whole games and says how far it is, one thing after the other.

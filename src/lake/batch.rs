@@ -112,6 +112,34 @@ impl Batch {
         self.features.keys().chain(more).copied().collect()
     }
 
+    /// Takes out the games of which `has` says so, with all their rows; how many.
+    pub(crate) fn leave_out(&mut self, has: impl Fn(i64) -> bool) -> usize {
+        let before = self.games.len();
+        if !self.games.game.iter().any(|game| has(*game)) {
+            return 0;
+        }
+        macro_rules! retain {
+            ($($rows:expr),*) => {$({
+                let rows = $rows;
+                let keep: Vec<bool> = rows.game.iter().map(|game| !has(*game)).collect();
+                rows.retain(&keep);
+            })*};
+        }
+        retain!(&mut self.games, &mut self.steps, &mut self.tokens, &mut self.spans, &mut self.prefixes);
+        self.features.values_mut().for_each(|rows| retain!(rows));
+        self.feature_rollup.values_mut().for_each(|rows| retain!(rows));
+        self.positions.values_mut().for_each(|rows| retain!(rows));
+        self.attention.values_mut().for_each(|rows| retain!(rows));
+        self.attention_rows.values_mut().for_each(|rows| retain!(rows));
+        for more in &mut self.more {
+            more.features.values_mut().for_each(|rows| retain!(rows));
+            more.positions.values_mut().for_each(|rows| retain!(rows));
+            more.attention.values_mut().for_each(|rows| retain!(rows));
+            more.attention_rows.values_mut().for_each(|rows| retain!(rows));
+        }
+        before - self.games.len()
+    }
+
     /// The rows of every table in the order of [`schemas::ALL`], sorted, each layer for itself. The rows of a table and
     /// a layer may be in several frames, one after the other.
     pub(crate) fn into_frames(self) -> Result<Vec<Frame>, LakeError> {

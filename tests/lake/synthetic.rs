@@ -203,7 +203,7 @@ fn attention_of(
 }
 
 /// The generator `SplitMix64`.
-pub(super) struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     pub(super) fn next(&mut self) -> u64 {
