@@ -123,7 +123,11 @@ captured AS (
     SELECT p.game, p.step, p.layer, g.is_first
     FROM all_positions AS p
     JOIN grouped AS g ON p.game_block = g.game_block AND p.game = g.game AND p.step = g.step
-    WHERE p.position = 0 AND g.is_first IS NOT NULL
+    WHERE g.is_first IS NOT NULL
+        -- One row of each step: that of the first token, or of the decision where that is all a run kept.
+        AND (p.position = 0 OR (
+            SELECT max(positions = 'last') FROM read_parquet(getvariable('lake') || '/runs/*.parquet')
+        ))
         AND (p.layer = getvariable('layer') OR getvariable('layer') IS NULL)
 ),
 -- How many steps of either group each game has, of those that have the span.

@@ -231,6 +231,11 @@ impl Tables {
             .sort_by_exprs(keys, SortMultipleOptions::default()))
     }
 
+    /// Whether decision positions are all that the large tables have.
+    pub(crate) fn keeps_decisions(&self) -> bool {
+        self.kept.decisions
+    }
+
     /// Refuses a question that looks at other positions than decisions if a run did not keep their rows.
     ///
     /// # Errors

@@ -72,8 +72,8 @@ impl Layer<'_> {
     }
 }
 
-/// The steps that have rows at a layer, or at each: those of which `positions` has the first token. A step that failed
-/// has none.
+/// The steps that have rows at a layer, or at each: those of which `positions` has the first token, or the decision where
+/// that is all a run kept. A step that failed has none.
 ///
 /// # Errors
 /// If the lake cannot be read.
@@ -82,7 +82,9 @@ pub(crate) fn captured<'a>(
     prompts: &'a Prompts,
     layer: Option<i32>,
 ) -> Result<Vec<(&'a Prompt, i32)>, QueryError> {
-    let first = tables.unjoined(&schemas::positions::TABLE)?.filter(equals("position", 0));
+    let rows_of_steps = tables.unjoined(&schemas::positions::TABLE)?;
+    let one = if tables.keeps_decisions() { lit(true) } else { equals("position", 0) };
+    let first = rows_of_steps.filter(one);
     let first = filtered(first, "game_block", prompts.block);
     let columns = ["game", "step", "layer", "game_block"].map(col);
     let frame = rows(run(filtered(first, "layer", layer).select(columns))?);

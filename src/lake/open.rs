@@ -88,19 +88,22 @@ impl Lake {
         Ok(lake)
     }
 
-    /// Opens the lake at `place`, if there is anything.
+    /// Opens the lake at `place`, if there is one. One that another process is just making is not there yet.
     ///
     /// # Errors
-    /// As [`Lake::open`].
+    /// If something else is there, and as [`Lake::open`].
     pub fn open_if_there(place: impl AsRef<Path>) -> Result<Option<Self>, LakeError> {
         let place = place.as_ref();
-        let is_there = if is_url(place) {
-            !Store::at(place)?.names()?.is_empty()
-        } else {
-            let is_empty = fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
-            place.exists() && !is_empty
-        };
-        is_there.then(|| Self::open(place)).transpose()
+        if !is_url(place) && !place.exists() {
+            return Ok(None);
+        }
+        if is_url(place) || place.is_dir() {
+            let store = Store::at(place)?;
+            if !is_lake(&store)? {
+                return refuse_other_files(&store).map(|()| None);
+            }
+        }
+        Self::open(place).map(Some)
     }
 
     /// Takes in what other writers have committed.
