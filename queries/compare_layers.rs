@@ -1,17 +1,20 @@
 //! What differs between two groups of games in the layers and in the features.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use polars::prelude::{
-    Column, DataFrame, DataType, Expr, IntoLazy as _, JoinArgs, JoinType, LazyFrame, NULL, NamedFrom as _,
-    PolarsResult, Series, col, df, lit, when,
+    AllowedOptimizations, Column, DataFrame, DataType, Expr, IntoLazy as _, JoinArgs, JoinType, LazyFrame,
+    NULL, NamedFrom as _, PolarsResult, Schema, Series, UnionArgs, col, concat, df, lit, when,
 };
 
 use crate::{
     QueryError,
     compare::{Side, Sides, of_side, same_dictionary, shown},
-    place::filtered,
-    prompts::{Prompts, floats, ints},
+    place::{equals, filtered},
+    prompts::{self, Prompts, floats, ints},
     ranking::{By, first_of_each},
     walk::{Rows, walk},
 };
@@ -101,14 +104,28 @@ impl Sides<'_> {
     /// At how many ranked positions of a side each feature fires: layer, feature, n, in as many rows as it comes in.
     fn fires(&self, side: &Side<'_>) -> Result<LazyFrame, QueryError> {
         if side.is_rolled_up {
-            let rows = filtered(side.tables.feature_rollup(), "layer", self.layer);
-            let count = col("count").cast(DataType::Int64).sum().alias("n");
-            return Ok(rows.group_by([col("layer"), col("feature")]).agg([count]));
+            return self.rolled_up(side);
         }
         let schema = Arc::clone(Fires::default().rows()?.schema());
         let table = (&schemas::features::TABLE, &["position", "feature"][..]);
         let fold = |_: &Prompts, rows: &Rows<'_>| Fires::of(rows)?.rows();
         walk(side.tables, table, self.layer, &side.prompts, (schema, fold))
+    }
+
+    /// The same from `feature_rollup`, block by block.
+    fn rolled_up(&self, side: &Side<'_>) -> Result<LazyFrame, QueryError> {
+        let schema = Arc::clone(Fires::default().rows()?.schema());
+        let blocks = side.prompts.steps().iter().map(|prompt| prompt.game_block).collect::<BTreeSet<_>>();
+        let mut plans = vec![DataFrame::empty_with_schema(&schema).lazy()];
+        for block in blocks {
+            let rows = side.tables.feature_rollup().filter(equals("game_block", block));
+            let rows = filtered(rows, "layer", self.layer).select(["layer", "feature", "count"].map(col));
+            let schema = Arc::clone(&schema);
+            let schema = Arc::new(move |_: &Schema| Ok(Arc::clone(&schema)));
+            let function = |frame: DataFrame| Fires::of_rollup(&prompts::rows(frame))?.rows();
+            plans.push(rows.map(function, AllowedOptimizations::empty(), Some(schema), Some("by feature")));
+        }
+        Ok(concat(plans, UnionArgs::default())?)
     }
 }
 
@@ -179,6 +196,22 @@ impl Fires {
                     counts[features[row] as usize] += 1;
                 }
             }
+        }
+        Ok(Self(fires))
+    }
+
+    fn of_rollup(frame: &DataFrame) -> PolarsResult<Self> {
+        let (features, counts) = (ints(frame, "feature")?, ints(frame, "count")?);
+        let width = features.iter().max().map_or(0, |last| *last as usize + 1);
+        let mut fires = BTreeMap::new();
+        let mut start = 0;
+        for of_layer in ints(frame, "layer")?.chunk_by(|one, next| one == next) {
+            let end = start + of_layer.len();
+            let sums = fires.entry(of_layer[0]).or_insert_with(|| vec![0; width]);
+            for (feature, count) in features[start..end].iter().zip(&counts[start..end]) {
+                sums[*feature as usize] += i64::from(*count);
+            }
+            start = end;
         }
         Ok(Self(fires))
     }
