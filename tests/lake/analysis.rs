@@ -1,6 +1,6 @@
 //! What an analysis adds beside the games: added, replaced, refused, and missing in lakes that have none.
 
-use saelake::lake::{Analysis, Lake, LakeError};
+use saelake::lake::{Analysis, Lake, LakeError, verify};
 use schemas::{CAUSAL, edges, effects, interventions};
 
 use super::synthetic::{SMALL, batch, first_batch};
@@ -176,4 +176,31 @@ fn a_step_is_read_with_its_tokens_and_spans() {
     assert_eq!(step.spans.len(), 3);
     assert!(lake.step(5, 2).unwrap().is_none() && lake.step(4, 0).unwrap().is_none());
     assert_eq!((lake.steps_of(5).unwrap(), lake.steps_of(4).unwrap()), (vec![0, 1], vec![]));
+}
+
+/// Games 3 and 5 have effects, edges and a game played anew; 3 goes, and the analysis may be done again.
+#[test]
+fn a_dropped_game_leaves_no_row_of_an_analysis() {
+    let folder = folder();
+    let mut lake = Lake::create_or_open(folder.path()).unwrap();
+    lake.append(first_batch(&[3, 5], SMALL)).unwrap();
+    let mut both = analysis("a", 3);
+    both.effects.push(effect("a", 3, (3, -1)));
+    both.effects.push(effect("a", 4, (5, 0)));
+    both.edges.push(edge("a", 1, 5));
+    lake.add_analysis(both).unwrap();
+    lake.add_analysis(analysis("b", 2)).unwrap();
+    assert_eq!(verify(folder.path()).unwrap().findings, []);
+    lake.drop_games(&[3].into(), &mut |_| {}).unwrap();
+    for lake in [&lake, &Lake::open(folder.path()).unwrap()] {
+        assert_eq!(rows(lake), [effect("a", 4, (5, 0))]);
+        assert_eq!(lake.files(&edges::TABLE).unwrap().iter().map(|file| file.rows).sum::<u64>(), 1);
+    }
+    assert_eq!(verify(folder.path()).unwrap().findings, []);
+    let mut again = analysis("a", 0);
+    again.edges = edges::Rows::default();
+    again.effects.push(effect("a", 0, (5, 1)));
+    lake.add_analysis(again).unwrap();
+    assert_eq!(rows(&lake), [effect("a", 0, (5, 1))]);
+    assert_eq!(verify(folder.path()).unwrap().findings, []);
 }

@@ -297,3 +297,34 @@ fn other_readers_find_the_same_after_maintenance() {
     assert!(read.status.success(), "{}\n{said}{complained}", read.status);
     assert_eq!(said.lines().count(), 4 * schemas::ALL.len(), "{said}");
 }
+
+/// Dictionaries stay as long as a game has features of them, whichever run brought them.
+#[test]
+fn a_run_without_games_hands_its_dictionaries_on() {
+    let folder = folder();
+    let mut lake = lake_of(folder.path(), &[2], ONE_LAYER);
+    let firsts: BTreeSet<i64> = lake.games().collect();
+    let mut second = first_batch(&[500, 501], ONE_LAYER);
+    let name = "fedcba9876543210".to_owned();
+    second.run.as_mut().unwrap().run.clone_from(&name);
+    second.games.run.fill(name.clone());
+    second.dictionaries.iter_mut().for_each(|dictionary| dictionary.run.clone_from(&name));
+    lake.append(second).unwrap();
+    lake.drop_games(&firsts, &mut |_| {}).unwrap();
+    for lake in [&lake, &Lake::open(folder.path()).unwrap()] {
+        assert_eq!(lake.games().collect::<Vec<_>>(), [500, 501]);
+        assert_eq!(lake.runs().iter().map(|run| &run.run).collect::<Vec<_>>(), [&name]);
+        let dictionaries = lake.dictionaries().iter().map(|row| (row.layer, &row.run));
+        assert_eq!(dictionaries.collect::<Vec<_>>(), [(8, &name)]);
+    }
+    assert_sound(folder.path());
+    lake.append(batch_of(&name, 502)).unwrap();
+    assert_sound(folder.path());
+}
+
+/// A game of another run.
+fn batch_of(run: &str, key: i64) -> saelake::lake::Batch {
+    let mut games = batch(&[key], ONE_LAYER);
+    games.games.run.fill(run.to_owned());
+    games
+}
