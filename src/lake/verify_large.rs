@@ -1,6 +1,6 @@
 //! Whether every step has its rows in the large tables, partition by partition.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arrow::array::RecordBatch;
 use schemas::{Table, attention, attention_rows, features, positions};
@@ -68,13 +68,10 @@ pub(super) fn check(
         sums.positions += 1;
         sums.kept += i64::from(ints(place.batch, "l0")[place.row]).min(k);
     })?;
-    let mut odd: BTreeSet<i64> = BTreeSet::new();
+    let mut seen = Seen { size, ..Seen::default() };
     visit(&features::TABLE, "position", &mut |tally, _, place| {
         tally.of(place).features += 1;
-        let feature = ints(place.batch, "feature")[place.row];
-        if !(0..size.unwrap_or(i32::MAX)).contains(&feature) {
-            odd.insert(place.key.0);
-        }
+        seen.take(place);
     })?;
     visit(&attention_rows::TABLE, "query", &mut |tally, _, place| {
         tally.heads = tally.heads.max(ints(place.batch, "head")[place.row] + 1);
@@ -87,15 +84,54 @@ pub(super) fn check(
         sums.weights += 1;
         sums.weight += f64::from(floats(place.batch, "weight")[place.row]);
     })?;
-    for game in odd {
-        let what = format!("game {game} has a feature of layer {layer} that its dictionary has not");
-        findings.table(features::TABLE.name, Remedy::Game(game), what);
-    }
+    seen.tell(layer, &mut findings);
     tally.check(index, folders, &mut findings);
     if format >= Format::Two {
         verify_rollup::check(sound, index, folders, &mut findings)?;
     }
     Ok(findings)
+}
+
+/// What is wrong with the features of a partition by themselves.
+#[derive(Default)]
+struct Seen {
+    /// Features of the dictionary, if it is known.
+    size: Option<i32>,
+    /// Games with a feature that the dictionary does not have, and with one twice at a position.
+    odd: BTreeSet<i64>,
+    twice: BTreeSet<i64>,
+    /// A position with its features: in either order of a file, its rows lie together.
+    position: Option<(i64, i32, i32)>,
+    features: HashSet<i32>,
+}
+
+impl Seen {
+    fn take(&mut self, place: Place<'_>) {
+        let (game, step) = place.key;
+        let cell = |name| ints(place.batch, name)[place.row];
+        let (position, feature) = (Some((game, step, cell("position"))), cell("feature"));
+        if self.position != position {
+            self.position = position;
+            self.features.clear();
+        }
+        if !self.features.insert(feature) {
+            self.twice.insert(game);
+        }
+        if !(0..self.size.unwrap_or(i32::MAX)).contains(&feature) {
+            self.odd.insert(game);
+        }
+    }
+
+    fn tell(self, layer: i32, findings: &mut Findings) {
+        for game in self.twice {
+            let what = format!("game {game} has a feature of layer {layer} twice at a position");
+            findings.table(features::TABLE.name, Remedy::Game(game), what);
+        }
+        for game in self.odd {
+            let what = format!("game {game} has a feature of layer {layer} that its dictionary has not");
+            findings.table(features::TABLE.name, Remedy::Game(game), what);
+        }
+    }
 }
 
 /// A row of a step.
@@ -185,7 +221,8 @@ impl Tally {
         let wrong = |table, found: i64, expected: i64| {
             (found != expected).then(|| (table, format!("step {number} has {found} of its {expected} rows")))
         };
-        let attending = i64::from(stored) * i64::from(self.heads.max(1));
+        let has_attention = index.run_of(game).is_none_or(|run| run.attention != "none");
+        let attending = if has_attention { i64::from(stored) * i64::from(self.heads.max(1)) } else { 0 };
         let mass = || {
             let slack = MASS_TOLERANCE * (1.0 + sums.weights as f64);
             let what =

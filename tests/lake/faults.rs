@@ -297,3 +297,20 @@ fn a_read_only_lake_is_read_and_not_written() {
         std::panic::resume_unwind(panic);
     }
 }
+
+#[test]
+fn a_feature_twice_at_a_position_is_found() {
+    let folder = folder();
+    let mut lake = Lake::create_or_open(folder.path()).unwrap();
+    let mut batch = first_batch(&FIRST, SHAPE);
+    let features = batch.features.get_mut(&15).unwrap();
+    assert_eq!((features.position[0], features.position[1]), (0, 0), "a position has several features");
+    features.feature[1] = features.feature[0];
+    let game = features.game[0];
+    lake.append(batch).unwrap();
+    let found = verify(folder.path()).unwrap().findings;
+    let named = format!("game {game} has a feature of layer 15 twice at a position");
+    assert!(found.iter().any(|finding| finding.what.contains(&named)), "{found:?}");
+    let repaired = repair_lake(folder.path()).unwrap();
+    assert_eq!(Lake::open(folder.path()).unwrap().n_games(), FIRST.len() - 1, "{repaired:?}");
+}
