@@ -33,7 +33,7 @@ table! {
         n_heads: i32, Dictionary, "query heads of a block";
         layers: String, Dictionary, "the captured layers, ascending, separated by commas";
         top_k: Option<i32>, Dictionary, "features kept at a position; missing means all";
-        attention: String, Dictionary, "attention kept: `decision`, `top:K` or `full`; the decision row is always whole";
+        attention: String, Dictionary, "attention kept: `decision`, `top:K` or `full`, the decision row always whole; or `none` of imported games";
         device: String, Dictionary, "where the model ran";
         dtype: String, Dictionary, "number format of the weights and activations: f32, bf16 or f16";
         seed: i64, Dictionary, "seed of the run";
@@ -52,7 +52,7 @@ table! {
         run: String, Dictionary, "the first run that used it";
         layer: i32, Dictionary, "the block it reads";
         hook: String, Dictionary, "the hook it reads, in TransformerLens's names";
-        format: String, Dictionary, "`llama-scope`, `saelens` or `sparsify`";
+        format: String, Dictionary, "`llama-scope`, `saelens` or `sparsify`; `unknown` of imported games";
         source: String, Dictionary, "folder or Hugging Face id it was loaded from";
         revision: Option<String>, Dictionary, "the commit of a Hugging Face id";
         hash: String, Dictionary, "SHA-256 over its configuration and weights";
@@ -60,11 +60,11 @@ table! {
         d_sae: i32, Dictionary, "number of features";
         d_in: i32, Dictionary, "width of what it reads";
         activation: String, Dictionary, "its nonlinearity";
-        input_scale: f32, Dictionary, "factor that its input is multiplied by before the encoder";
-        output_scale: f32, Dictionary, "factor that turns an activation times its decoder row into residual units";
+        input_scale: f32, Dictionary, "factor that its input is multiplied by before the encoder; NaN where it is not known, as of imported games";
+        output_scale: f32, Dictionary, "factor that turns an activation times its decoder row into residual units; likewise";
         decoder_norms: String, Dictionary, "the L2 norm of every decoder row as the file stores it, as JSON";
         measured_l0: f32, Dictionary, "mean number of active features on the first batch, position 0 and special tokens left out";
-        measured_explained_variance: f32, Dictionary, "share of the residual's variance that it reconstructs on the first batch, likewise";
+        measured_explained_variance: f32, Dictionary, "share of the residual's variance that it reconstructs on the first batch, likewise; NaN where it is not known";
         verified: bool, Dictionary, "false if it was used against the advice of the check at load time";
     }
 }
@@ -76,7 +76,7 @@ table! {
         game_id: String, Dictionary, "readable name of the game";
         game_block: i32, Dictionary, "the folder that holds its rows of the large tables";
         run: String, Dictionary, "the run that added it";
-        source: String, Dictionary, "`slot-machine` or `prompts`";
+        source: String, Dictionary, "`slot-machine` or `prompts`, or `npz` of an imported game";
         n_steps: i32, Dictionary, "how many steps it has";
         outcome: Option<String>, Dictionary, "`voluntary_stop`, `bankruptcy`, `max_rounds`, `unparsable` or `error`; missing for prompts";
         final_balance: Option<i32>, Dictionary, "dollars at the end";
@@ -117,7 +117,7 @@ table! {
         game: i64, Dictionary, "key of the game";
         step: i32, Dictionary, "step of the game";
         position: i32, Dictionary, "0-based index of the token in its step";
-        token_id: i32, Dictionary, "index into the vocabulary";
+        token_id: i32, Dictionary, "index into the vocabulary; -1 where the token is not known";
         token: String, Dictionary, "text of the token; bytes that are no character of their own are shown as the replacement character";
         byte_start: i32, Dictionary, "first byte of the token in the step's text";
         byte_end: i32, Dictionary, "byte after its last";
@@ -185,8 +185,8 @@ table! {
         position: i32, Dictionary, "token of the step";
         l0: i32, Dictionary, "number of active features, kept or not";
         feature_norm: f32, ByteStreamSplit, "L2 norm of all active features";
-        residual_norm: f32, ByteStreamSplit, "L2 norm of what the dictionary reads, in the model's units";
-        reconstruction_error: f32, ByteStreamSplit, "L2 norm of what all active features together leave unexplained, in the model's units";
+        residual_norm: f32, ByteStreamSplit, "L2 norm of what the dictionary reads, in the model's units; NaN of an imported game";
+        reconstruction_error: f32, ByteStreamSplit, "L2 norm of what all active features together leave unexplained, in the model's units; NaN of an imported game";
         kept_share: f32, ByteStreamSplit, "share of `feature_norm` squared that the kept features hold; 1 if none was dropped";
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::capture::CaptureError;
 use crate::dictionary::DictionaryError;
+use crate::exchange::ExchangeError;
 use crate::game::GameError;
 use crate::intervene::InterveneError;
 use crate::lake::LakeError;
@@ -37,6 +38,9 @@ pub enum Error {
     /// The lake could not be read or written.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// A lake could not be written in another tool's layout, or its files not become one.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
     /// A question could not be asked of the lake.
     #[error(transparent)]
     Query(#[from] queries::QueryError),
@@ -59,6 +63,7 @@ impl Error {
             Self::Capture(error) => error.exit_code(),
             Self::Intervene(error) => error.exit_code(),
             Self::Lake(error) => error.exit_code(),
+            Self::Exchange(error) => error.exit_code(),
             Self::Query(error) => error.exit_code(),
             Self::Report(error) => error.exit_code(),
             Self::Stdout(_) => 3,
@@ -74,6 +79,7 @@ impl Error {
             Self::Game(error) => error.hint(),
             Self::Intervene(error) => error.hint(),
             Self::Lake(error) => error.hint(),
+            Self::Exchange(error) => error.hint(),
             Self::Query(error) => error.hint(),
             Self::Report(error) => error.hint(),
             Self::Capture(error) => error.hint(),

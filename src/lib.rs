@@ -12,6 +12,7 @@ pub mod capture;
 pub mod cli;
 pub mod dictionary;
 pub mod error;
+pub mod exchange;
 pub mod game;
 pub mod intervene;
 pub mod lake;

@@ -7,6 +7,7 @@ mod support;
 mod capture;
 mod cli;
 mod dictionary;
+mod exchange;
 mod game;
 mod intervene;
 mod lake;

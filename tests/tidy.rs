@@ -21,7 +21,9 @@ const WALLS: &[(&[&str], &[&str])] = &[
     ),
     (&["polars::", "use polars"], &["queries"]),
     (&["cudarc::", "use cudarc"], &["gpu"]),
-    (&["arrow::", "use arrow", "parquet::", "use parquet", "deltalake::", "use deltalake"], &["src/lake"]),
+    (&["arrow::", "use arrow", "parquet::", "use parquet"], &["src/lake", "src/exchange"]),
+    (&["deltalake::", "use deltalake", "object_store::", "use object_store"], &["src/lake"]),
+    (&["npyz::", "use npyz"], &["src/exchange"]),
     (&["rquickjs::", "use rquickjs", "resvg::", "use resvg"], &["src/report"]),
     (&["println!", "print!", "eprintln!", "eprint!", "process::exit"], &["src/cli", "src/main.rs"]),
     // A bare `.collect()` may be a lazy frame's; iterators name what they collect into.

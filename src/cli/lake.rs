@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Ending, lake_compact, lake_drop, lake_upgrade, lake_vacuum, lake_verify, ui};
+use super::{
+    Ending, lake_compact, lake_drop, lake_export, lake_import, lake_upgrade, lake_vacuum, lake_verify, ui,
+};
 use crate::error::Error;
 use crate::lake::{Info, Lake};
 
@@ -27,6 +29,10 @@ pub(super) enum Command {
     Vacuum(lake_vacuum::Options),
     /// Bring a lake of an earlier format up to date
     Upgrade(lake_upgrade::Options),
+    /// Write the games of a lake in the layout of another tool
+    Export(lake_export::Options),
+    /// Add games from the files of another tool
+    Import(lake_import::Options),
 }
 
 /// Does what is asked.
@@ -42,6 +48,8 @@ pub(super) fn run(command: &Command) -> Result<Ending, Error> {
         Command::DropGame(options) => lake_drop::run(options),
         Command::Vacuum(options) => lake_vacuum::run(options),
         Command::Upgrade(options) => lake_upgrade::run(options),
+        Command::Export(options) => lake_export::run(options),
+        Command::Import(options) => lake_import::run(options),
     }
 }
 

@@ -29,6 +29,8 @@ mod given;
 mod lake;
 mod lake_compact;
 mod lake_drop;
+mod lake_export;
+mod lake_import;
 mod lake_upgrade;
 mod lake_vacuum;
 mod lake_verify;

@@ -168,8 +168,9 @@ impl Batch {
         // All of them, so that of several errors the first is told, whichever was found first.
         let made: Vec<Result<Frame, LakeError>> = made.collect();
         let mut frames: Vec<Frame> = made.into_iter().collect::<Result<_, _>>()?;
-        // A reader's glob must find a file of `prefixes`, though most batches have no rows of it.
-        frames.retain(|frame| frame.rows.num_rows() > 0 || frame.table.name == prefixes::TABLE.name);
+        // A reader's glob must find a file of these, though batches need not have rows of them.
+        let must_be = [prefixes::TABLE.name, spans::TABLE.name];
+        frames.retain(|frame| frame.rows.num_rows() > 0 || must_be.contains(&frame.table.name));
         in_order(frames)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, Float32Array, Int32Array, StringArray};
+use arrow::array::{Array, AsArray as _, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::Float32Type;
 use rayon::prelude::*;
-use schemas::{games, steps, tokens};
+use schemas::{Table, games, steps, tokens};
 
 use super::batch::Frame;
 use super::{BatchError, order};
@@ -12,6 +13,15 @@ use super::{BatchError, order};
 /// The columns that hold a position of a step, with what is added to the step's length to bound them.
 const POSITIONS: [(&str, i32); 5] =
     [("position", 0), ("query", 0), ("key", 0), ("position_start", 0), ("position_end", 1)];
+
+/// What is not known of games that were imported: there it is NaN in every row. A capture has numbers in all of them.
+const UNKNOWN: [(&str, &str); 5] = [
+    ("positions", "residual_norm"),
+    ("positions", "reconstruction_error"),
+    ("dictionaries", "input_scale"),
+    ("dictionaries", "output_scale"),
+    ("dictionaries", "measured_explained_variance"),
+];
 
 /// Checks that numbers are finite and that every row belongs to a game, a step and a position of the batch.
 pub(crate) fn validate(frames: &[Frame]) -> Result<(), BatchError> {
@@ -86,19 +96,22 @@ fn count_tokens(frames: &[Frame]) -> Result<(), BatchError> {
 }
 
 pub(super) fn finite(frame: &Frame) -> Result<(), BatchError> {
-    for (column, array) in frame.table.columns.iter().zip(frame.rows.columns()) {
-        let Some(array) = array.as_any().downcast_ref::<Float32Array>() else { continue };
-        if let Some(row) = (0..array.len()).find(|row| array.is_valid(*row) && !array.value(*row).is_finite())
-        {
-            return Err(BatchError::NotFinite {
-                table: frame.table.name,
-                column: column.name,
-                value: array.value(row),
-                key: order::name(frame.table, &frame.rows, row),
-            });
+    odd_number(frame.table, &frame.rows).map_or(Ok(()), |(column, row, value)| {
+        let (table, key) = (frame.table.name, order::name(frame.table, &frame.rows, row));
+        Err(BatchError::NotFinite { table, column, value, key })
+    })
+}
+
+/// The first number that is not finite, with its column and row, but for what is not known in any row.
+pub(super) fn odd_number(table: &Table, rows: &RecordBatch) -> Option<(&'static str, usize, f32)> {
+    table.columns.iter().zip(rows.columns()).find_map(|(column, cells)| {
+        let cells = cells.as_primitive_opt::<Float32Type>()?;
+        if UNKNOWN.contains(&(table.name, column.name)) && cells.values().iter().all(|value| value.is_nan()) {
+            return None;
         }
-    }
-    Ok(())
+        let row = (0..cells.len()).find(|row| cells.is_valid(*row) && !cells.value(*row).is_finite())?;
+        Some((column.name, row, cells.value(row)))
+    })
 }
 
 /// Checks a frame's games, steps and positions. The rows are sorted, so a step is looked up once.

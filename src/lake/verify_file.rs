@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::Read as _;
 
-use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::datatypes::{Float32Type, Int64Type};
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::Int64Type;
 use arrow::row::OwnedRow;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use schemas::Table;
@@ -14,7 +14,7 @@ use super::compact_order::{Keys, said};
 use super::compact_read::{Stream, local};
 use super::compact_rewrite::Rewrite;
 use super::log::Log;
-use super::{DataFile, Format, LakeError, columns, order};
+use super::{DataFile, Format, LakeError, columns, order, validate};
 
 /// Bytes that are summed up at a time.
 const SUMMED_AT_ONCE: usize = 1 << 20;
@@ -129,15 +129,9 @@ fn check_rows(log: &Log, path: &str, sort: Vec<&'static str>, said: u64) -> Resu
 
 /// Refuses numbers that are not finite.
 fn check_values(table: &Table, batch: &RecordBatch) -> Result<(), String> {
-    for (column, cells) in table.columns.iter().zip(batch.columns()) {
-        let Some(cells) = cells.as_primitive_opt::<Float32Type>() else { continue };
-        let is_odd = |row: &usize| cells.is_valid(*row) && !cells.value(*row).is_finite();
-        if let Some(row) = (0..cells.len()).find(is_odd) {
-            let name = order::name(table, batch, row);
-            return Err(format!("its `{}` is {} at {name}", column.name, cells.value(row)));
-        }
-    }
-    Ok(())
+    validate::odd_number(table, batch).map_or(Ok(()), |(column, row, value)| {
+        Err(format!("its `{column}` is {value} at {}", order::name(table, batch, row)))
+    })
 }
 
 fn sha256(mut file: File) -> std::io::Result<String> {
