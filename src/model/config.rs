@@ -7,6 +7,12 @@ use serde::Deserialize;
 use super::error::ModelError;
 use super::rope::{Rope, Scaling};
 
+/// Limits far above every model's, so that no product of two sizes overflows and no list is made for a number alone:
+/// of blocks, heads and what is in a head, of the width of a stream and the vocabulary, and of positions.
+const MOST: usize = 1 << 16;
+const WIDEST: usize = 1 << 24;
+const LONGEST: usize = 1 << 31;
+
 /// The shape of a Llama.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -151,25 +157,28 @@ impl Config {
         let bad = |key: &str, found: String, expected| {
             Err(ModelError::BadValue { path: path.to_owned(), key: key.to_owned(), found, expected })
         };
-        for (key, size) in [
-            ("hidden_size", self.d_model),
-            ("num_hidden_layers", self.n_layers),
-            ("num_attention_heads", self.n_heads),
-            ("num_key_value_heads", self.n_kv_heads),
-            ("intermediate_size", self.d_mlp),
-            ("vocab_size", self.vocab),
-            ("max_position_embeddings", self.context),
+        for (key, size, most) in [
+            ("hidden_size", self.d_model, WIDEST),
+            ("num_hidden_layers", self.n_layers, MOST),
+            ("num_attention_heads", self.n_heads, MOST),
+            ("num_key_value_heads", self.n_kv_heads, MOST),
+            ("intermediate_size", self.d_mlp, WIDEST),
+            ("vocab_size", self.vocab, WIDEST),
+            ("max_position_embeddings", self.context, LONGEST),
         ] {
             if size == 0 {
                 return bad(key, size.to_string(), "at least 1");
+            }
+            if size > most {
+                return bad(key, size.to_string(), "a size that a model can have");
             }
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             let found = self.n_kv_heads.to_string();
             return bad("num_key_value_heads", found, "a divisor of num_attention_heads");
         }
-        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
-            return bad("head_dim", self.head_dim.to_string(), "even and at least 2");
+        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) || self.head_dim > MOST {
+            return bad("head_dim", self.head_dim.to_string(), "even, at least 2 and at most 65536");
         }
         if !(self.rms_eps.is_finite() && self.rms_eps >= 0.0) {
             return bad("rms_norm_eps", self.rms_eps.to_string(), "finite and not negative");
