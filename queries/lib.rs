@@ -130,8 +130,15 @@ pub fn run(plan: LazyFrame) -> Result<DataFrame, QueryError> {
 }
 
 /// Runs a plan inside another one.
+///
+/// polars asserts what it expects of a file's inside, so that a damaged file may bring it down: that is an error here.
 pub(crate) fn run_part(plan: LazyFrame) -> polars::prelude::PolarsResult<DataFrame> {
-    plan.collect()
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| plan.collect())).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        let text = format!("a file of the lake may be damaged: {}", said.replace('\n', ", "));
+        Err(polars::prelude::PolarsError::ComputeError(text.into()))
+    })
 }
 
 /// The plan as it will run, after optimization.

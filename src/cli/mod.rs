@@ -122,6 +122,7 @@ enum Ending {
 
 /// Reads the arguments, runs the command, and says how it ended.
 pub fn main() -> ExitCode {
+    leave_polars_to_errors();
     match run(Cli::parse().command) {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::NothingFound) => ExitCode::from(1),
@@ -133,6 +134,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// What polars panics at comes back as an error of the question, and is said once, there.
+fn leave_polars_to_errors() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.location().is_some_and(|place| place.file().contains("polars-")) {
+            usual(panic);
+        }
+    }));
 }
 
 fn run(command: Command) -> Result<Ending, Error> {
