@@ -1,6 +1,7 @@
 //! A table's Delta log: which files belong to the table, as it was last read.
 
 use std::collections::BTreeMap;
+use std::path::{Component, Path};
 
 use bytes::Bytes;
 use deltalake::kernel::{Action, Add, DataType, StructField};
@@ -12,7 +13,7 @@ use schemas::{Table, Type};
 use serde_json::Value;
 
 use super::layout::{Folders, LOG};
-use super::store::Store;
+use super::store::{Store, is_url};
 use super::{Format, LakeError, disk, file};
 
 /// A checkpoint gathers this many commits in one file. Without checkpoints, opening a table reads every
@@ -264,6 +265,12 @@ impl Log {
     }
 
     fn data_file(&self, add: &Add) -> Result<DataFile, LakeError> {
+        // Whoever wrote the log, nothing outside of the table is read or deleted for it.
+        let is_inside = Path::new(&add.path).components().all(|part| matches!(part, Component::Normal(_)));
+        if !is_inside || is_url(Path::new(&add.path)) {
+            let what = format!("its log names `{}`, which leads out of its table", add.path);
+            return Err(LakeError::Damaged { path: self.store.place(self.table.name), what });
+        }
         let folder = |name: &str| add.partition_values.get(name)?.as_ref()?.parse().ok();
         let stats = add.stats.as_deref().and_then(|stats| serde_json::from_str::<Value>(stats).ok());
         let rows = match stats.and_then(|stats| stats.get("numRecords")?.as_u64()) {

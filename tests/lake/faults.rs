@@ -12,7 +12,7 @@ use saelake::lake::{Lake, LakeError, repair_lake, verify};
 use super::checksum::Expected;
 use super::synthetic::{SMALL, Shape, batch, first_batch};
 use super::{copy, folder};
-use crate::support::program;
+use crate::support::{self, program};
 
 const SHAPE: Shape = Shape { layers: &[8, 15], ..SMALL };
 const FIRST: [i64; 2] = [5, 3];
@@ -313,4 +313,42 @@ fn a_feature_twice_at_a_position_is_found() {
     assert!(found.iter().any(|finding| finding.what.contains(&named)), "{found:?}");
     let repaired = repair_lake(folder.path()).unwrap();
     assert_eq!(Lake::open(folder.path()).unwrap().n_games(), FIRST.len() - 1, "{repaired:?}");
+}
+
+#[test]
+fn a_log_that_leads_out_of_the_lake_is_refused() {
+    let work = folder();
+    for table in ["features", "games", "runs"] {
+        let root = work.path().join(table).join("lake");
+        make(&root);
+        let inside = file_of_first(&root, table);
+        let outside = work.path().join("outside.parquet");
+        fs::copy(root.join(table).join(&inside), &outside).unwrap();
+        fs::remove_file(root.join(table).join(&inside)).unwrap();
+        let log = entry(&root, table, 1);
+        let text = fs::read_to_string(&log).unwrap();
+        for path in [
+            "../../../outside.parquet".to_owned(),
+            outside.display().to_string(),
+            format!("file://{}", outside.display()),
+        ] {
+            fs::write(&log, text.replace(&inside, &path)).unwrap();
+            let error = Lake::open(&root).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("leads out of its table"), "{table}, {path}: {error}");
+            let found = verify(&root);
+            assert!(format!("{found:?}").contains("leads out of its table"), "{found:?}");
+            let asked = program(&["query", "overview", root.to_str().unwrap()]);
+            assert_eq!(asked.status.code(), Some(3), "{table}, {path}: {}", support::said(&asked));
+        }
+    }
+}
+
+/// The path of the first batch's file in its table, of layer 8 if it has layers.
+fn file_of_first(root: &Path, table: &str) -> String {
+    let log = fs::read_to_string(entry(root, table, 1)).unwrap();
+    let paths = log.lines().filter_map(|line| {
+        let action: serde_json::Value = serde_json::from_str(line).unwrap();
+        Some(action.get("add")?.get("path")?.as_str()?.to_owned())
+    });
+    paths.into_iter().next().unwrap()
 }
