@@ -79,10 +79,10 @@ test *filter: model python java browser
     cargo test {{ flags }} {{ tested }} --lib --bins {{ filter }}
     cargo test {{ flags }} {{ tested }} --test it {{ filter }}
 
-# Run the tests that take longer than a commit should wait: races, kills at random times and at every stage
+# Run the tests that take longer than a commit should wait: races, kills, and so many seconds of files made wrong
 [group("check")]
-test-soak: model python java
-    SAELAKE_SOAK=1 cargo test {{ flags }} {{ tested }} --test it soak
+test-soak seconds="600": model python java
+    SAELAKE_SOAK={{ seconds }} cargo test {{ flags }} {{ tested }} --test it soak
 
 # Check formatting and lints, of the CUDA build too
 [group("check")]

@@ -153,3 +153,24 @@ fn check_bad(folder: &Path) {
     }
     assert!(kinds > 30, "{kinds}");
 }
+
+/// Writes a sound matrix of two games with two decisions each.
+pub(crate) fn write_npz(path: &Path) {
+    use npyz::WriterBuilder as _;
+    fn vector<T: npyz::AutoSerialize>(npz: &mut npyz::npz::NpzWriter<fs::File>, name: &str, values: Vec<T>) {
+        let array = npz.array::<T>(name, npyz::zip::write::FileOptions::default()).unwrap();
+        let mut array = array.default_dtype().shape(&[values.len() as u64]).begin_nd().unwrap();
+        array.extend(values).unwrap();
+        array.finish().unwrap();
+    }
+    let mut npz = npyz::npz::NpzWriter::new(fs::File::create(path).unwrap());
+    vector(&mut npz, "row_indices", vec![0_i32, 0, 1, 2, 3]);
+    vector(&mut npz, "col_indices", vec![1_i32, 5, 2, 0, 7]);
+    vector(&mut npz, "values", vec![0.5_f32, 2.0, 1.0, 3.5, 0.25]);
+    vector(&mut npz, "shape", vec![4_i64, 8]);
+    vector(&mut npz, "game_ids", vec![1_i64, 1, 2, 2]);
+    vector(&mut npz, "round_nums", vec![1_i32, 2, 1, 2]);
+    vector(&mut npz, "balances", vec![100.0_f64, 90.0, 100.0, 110.0]);
+    vector(&mut npz, "valid_mask", vec![true; 4]);
+    npz.zip_writer().finish().unwrap();
+}

@@ -51,7 +51,7 @@ fn data_files(root: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Copies a lake as it lies on disk.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());
@@ -61,4 +61,21 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// What is enough to have every table.
+const ONE_LAYER: synthetic::Shape = synthetic::Shape { layers: &[8], heads: 9, ..synthetic::SMALL };
+
+/// Makes a small lake of two batches.
+pub(crate) fn make_small(root: &Path) {
+    let mut lake = saelake::lake::Lake::create_or_open(root).unwrap();
+    lake.append(synthetic::first_batch(&[5, 3], ONE_LAYER)).unwrap();
+    lake.append(synthetic::batch(&[-9, 4], ONE_LAYER)).unwrap();
+}
+
+/// Appends a batch that such a lake does not have.
+pub(crate) fn append_small(
+    lake: &mut saelake::lake::Lake,
+) -> Result<saelake::lake::Receipt, saelake::lake::LakeError> {
+    lake.append(synthetic::batch(&[77], ONE_LAYER))
 }

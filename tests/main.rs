@@ -8,6 +8,7 @@ mod capture;
 mod cli;
 mod dictionary;
 mod exchange;
+mod fuzz;
 mod game;
 mod intervene;
 mod lake;
