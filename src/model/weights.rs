@@ -165,10 +165,11 @@ impl Loader<'_> {
         inputs: usize,
     ) -> Result<Linear, ModelError> {
         if is_cpu(self.device) {
+            // Their shapes are checked before memory is taken for them.
+            let found = parts.map(|(name, outputs)| self.weights.numbers(name, &[outputs, inputs]));
+            let found: Vec<Numbers<'_>> = found.into_iter().collect::<Result<_, _>>()?;
             let mut rows = Vec::with_capacity(parts.iter().map(|part| part.1 * inputs).sum());
-            for (name, outputs) in parts {
-                rows.extend(self.weights.numbers(name, &[outputs, inputs])?.floats());
-            }
+            found.into_iter().for_each(|numbers| rows.extend(numbers.floats()));
             return Ok(Linear::Packed(Panels::pack(&rows, inputs)));
         }
         let parts = parts.map(|(name, outputs)| self.tensor(name, [outputs, inputs]));
