@@ -164,9 +164,9 @@ impl Log {
     }
 
     /// The last version of an application's transactions, if it has made one.
-    pub(crate) fn transaction(&mut self, app_id: &str) -> Result<Option<i64>, LakeError> {
-        self.load()?;
-        let snapshot = self.delta.snapshot().map_err(|error| self.unusable(error))?;
+    pub(crate) fn transaction(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
+        let table = self.at_its_end()?;
+        let snapshot = table.snapshot().map_err(|error| self.unusable(error))?;
         let version = self.store.wait(snapshot.transaction_version(self.logs.as_ref(), app_id));
         version.map_err(|error| self.unusable(error))
     }
@@ -179,8 +179,8 @@ impl Log {
 
     /// Writes a checkpoint.
     pub(crate) fn write_checkpoint(&mut self) -> Result<(), LakeError> {
-        self.load()?;
-        let written = self.store.wait(checkpoints::create_checkpoint(&self.delta, None));
+        let table = self.at_its_end()?;
+        let written = self.store.wait(checkpoints::create_checkpoint(&table, None));
         written.map_err(|error| self.unusable(error))?;
         self.checkpoint = self.version;
         let Some(log) = self.store.local(&format!("{}/{LOG}", self.table.name)) else { return Ok(()) };
@@ -229,6 +229,13 @@ impl Log {
             return Ok(());
         }
         Err(LakeError::TornEntry { path: self.store.place(&path) })
+    }
+
+    /// The table after its last commit. It is not kept: it holds some ten kilobytes a file.
+    fn at_its_end(&self) -> Result<DeltaTable, LakeError> {
+        let mut table = DeltaTable::new(LogStoreRef::clone(&self.logs));
+        self.store.wait(table.update_state()).map_err(|error| self.unusable(error))?;
+        Ok(table)
     }
 
     /// Lets the crate that knows Delta read what it has not read yet.
