@@ -84,6 +84,20 @@ test *filter: model python java browser
 test-soak seconds="600": model python java
     SAELAKE_SOAK={{ seconds }} cargo test {{ flags }} {{ tested }} --test it soak
 
+# Run a collection on a Ray cluster of two local nodes and lose one of them
+[group("check")]
+test-ray: build model python
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! cmp --silent tests/requirements-ray.txt target/ray/.requirements; then
+      python3 -m venv --clear target/ray
+      target/ray/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements-ray.txt
+      cp tests/requirements-ray.txt target/ray/.requirements
+    fi
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    target/ray/bin/python tests/python/ray_shards.py {{ program }} "$folder"
+
 # Check formatting and lints, of the CUDA build too
 [group("check")]
 lint:
@@ -179,6 +193,11 @@ bench-attribute: model
 [group("bench")]
 bench-writer:
     cargo bench --locked --no-default-features --package saelake --bench bench-writer
+
+# Time and weigh the lake: appends, writers, compaction, checks, sizes, opening, memory; or the parts that are named
+[group("bench")]
+bench-lake *parts: model python
+    cargo bench --quiet --locked --no-default-features --package saelake --bench bench-lake -- {{ parts }}
 
 # Time every question in polars and in DuckDB on a made lake of a thousand games, 1 GB, which is kept
 [group("bench")]
