@@ -33,7 +33,7 @@ struct Inner {
     bucket: Option<Bucket>,
     /// Where files are made that an object store gets, from the first one on.
     scratch: OnceLock<Scratch>,
-    runtime: Runtime,
+    runtime: &'static Runtime,
 }
 
 /// A file of a lake.
@@ -72,6 +72,17 @@ pub fn check_local(place: &Path) -> Result<(), LakeError> {
     Err(LakeError::NotLocal { path: place.to_owned() })
 }
 
+/// What waits for all places. It is never dropped: whoever still reads a log that nobody wants any more, since another
+/// one could not be read, would panic.
+fn runtime() -> std::io::Result<&'static Runtime> {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime);
+    }
+    let runtime = Builder::new_multi_thread().worker_threads(WAITING_THREADS).enable_all().build()?;
+    Ok(RUNTIME.get_or_init(|| runtime))
+}
+
 impl Store {
     /// The place that a path or a URL names. Nothing is looked at yet.
     ///
@@ -80,11 +91,7 @@ impl Store {
     pub(crate) fn at(place: &Path) -> Result<Self, LakeError> {
         let bucket = if is_url(place) { Some(Bucket::open(&place.to_string_lossy())?) } else { None };
         let root = bucket.as_ref().map_or_else(|| place.to_owned(), |bucket| PathBuf::from(&bucket.url));
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(WAITING_THREADS)
-            .enable_all()
-            .build()
-            .map_err(|error| LakeError::io(&root, error))?;
+        let runtime = runtime().map_err(|error| LakeError::io(&root, error))?;
         Ok(Self(Arc::new(Inner { root, bucket, scratch: OnceLock::new(), runtime })))
     }
 
@@ -255,8 +262,7 @@ impl Store {
             url: "s3://memory/lake".to_owned(),
             prefix: "lake".into(),
         };
-        let runtime =
-            Builder::new_multi_thread().worker_threads(WAITING_THREADS).enable_all().build().unwrap();
+        let runtime = runtime().unwrap();
         let root = PathBuf::from(&bucket.url);
         Self(Arc::new(Inner { root, bucket: Some(bucket), scratch: OnceLock::new(), runtime }))
     }
