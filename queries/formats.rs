@@ -5,7 +5,7 @@ use std::path::Path;
 use polars::prelude::{LazyFrame, col, lit};
 use schemas::Table;
 
-use crate::{QueryError, run};
+use crate::{QueryError, run, schema_of};
 
 /// The first version. It has no `feature_rollup` and no `prefixes`, and two columns of `runs` less.
 pub(crate) const FIRST: i32 = 1;
@@ -23,7 +23,7 @@ pub(crate) fn of_runs(
     there: impl Fn(&Table) -> bool,
 ) -> Result<i32, QueryError> {
     let (table, column) = (schemas::runs::TABLE.name, "format_version");
-    if !runs.clone().collect_schema()?.contains(column) {
+    if !schema_of(&mut runs.clone())?.contains(column) {
         return Err(QueryError::MissingColumn { table, column });
     }
     let newest = run(runs.clone().select([col(column).max()]))?;

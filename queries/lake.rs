@@ -12,7 +12,7 @@ use schemas::Table;
 use crate::{
     Condition, QueryError, Variables,
     files::{self, Columns, File, Home, Homes},
-    formats, run, shared,
+    formats, run, schema_of, shared,
 };
 
 /// The tables of a lake.
@@ -342,7 +342,7 @@ impl Tables {
     }
 
     fn check_columns(&mut self, table: &'static Table) -> Result<(), QueryError> {
-        let found = self.scan(table).collect_schema()?;
+        let found = schema_of(&mut self.scan(table))?;
         for column in table.columns {
             let Some(ty) = found.get(column.name) else {
                 return Err(QueryError::MissingColumn { table: table.name, column: column.name });

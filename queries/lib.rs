@@ -6,6 +6,10 @@
 //! A question is `name.rs` with its plans, `name.sql` with the same question for DuckDB about one step,
 //! `name-all.sql` about all games, and a line in [`ALL`]. Tests compare the rows of polars, DuckDB and Spark.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use polars::prelude::{PolarsError, PolarsResult, SchemaRef};
+
 mod add_up;
 pub mod attribution;
 mod attribution_spans;
@@ -130,14 +134,22 @@ pub fn run(plan: LazyFrame) -> Result<DataFrame, QueryError> {
 }
 
 /// Runs a plan inside another one.
-///
+pub(crate) fn run_part(plan: LazyFrame) -> PolarsResult<DataFrame> {
+    without_panic(|| plan.collect())
+}
+
+/// The columns that a plan gives.
+pub(crate) fn schema_of(plan: &mut LazyFrame) -> PolarsResult<SchemaRef> {
+    without_panic(|| plan.collect_schema())
+}
+
 /// polars asserts what it expects of a file's inside, so that a damaged file may bring it down: that is an error here.
-pub(crate) fn run_part(plan: LazyFrame) -> polars::prelude::PolarsResult<DataFrame> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| plan.collect())).unwrap_or_else(|panic| {
+fn without_panic<T>(work: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
         let text = format!("a file of the lake may be damaged: {}", said.replace('\n', ", "));
-        Err(polars::prelude::PolarsError::ComputeError(text.into()))
+        Err(PolarsError::ComputeError(text.into()))
     })
 }
 

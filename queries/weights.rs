@@ -9,7 +9,7 @@ use polars::prelude::{
     UniqueKeepStrategy, col,
 };
 
-use crate::{QueryError, Variables, run};
+use crate::{QueryError, Variables, run, schema_of};
 
 /// What names a feature in a table of importances.
 const IMPORTANCE: Columns = Columns { keys: &["layer", "feature"], value: "importance" };
@@ -147,7 +147,7 @@ impl Given {
     fn checked(scan: LazyFrame, path: Option<&Path>, columns: &Columns) -> Result<Self, QueryError> {
         let wrong = |reason: String| QueryError::Weights { path: path.map(Path::to_owned), reason };
         let mut scan = scan;
-        let found = scan.collect_schema().map_err(|error| unreadable(path, &error))?;
+        let found = schema_of(&mut scan).map_err(|error| unreadable(path, &error))?;
         if let Some(missing) =
             columns.keys.iter().chain([&columns.value]).find(|column| !found.contains(column))
         {

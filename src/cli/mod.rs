@@ -122,7 +122,7 @@ enum Ending {
 
 /// Reads the arguments, runs the command, and says how it ended.
 pub fn main() -> ExitCode {
-    leave_polars_to_errors();
+    leave_panics_to_errors();
     match run(Cli::parse().command) {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::NothingFound) => ExitCode::from(1),
@@ -136,11 +136,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What polars panics at comes back as an error of the question, and is said once, there.
-fn leave_polars_to_errors() {
+/// What these crates panic at comes back as an error, of a question or of a tokenizer, and is said once, there.
+const CAUGHT: [&str; 2] = ["polars-", "tokenizers-"];
+
+fn leave_panics_to_errors() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !panic.location().is_some_and(|place| place.file().contains("polars-")) {
+        let is_caught = |file: &str| CAUGHT.iter().any(|name| file.contains(name));
+        if !panic.location().is_some_and(|place| is_caught(place.file())) {
             usual(panic);
         }
     }));

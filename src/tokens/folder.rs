@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::built::built;
 use super::error::TokenizerError;
 use super::template::Template;
 use super::tokenizer::{SpecialTokens, Tokenizer};
@@ -73,7 +74,7 @@ impl Tokenizer {
         let bytes =
             std::fs::read(&path).map_err(|source| TokenizerError::Read { path: path.clone(), source })?;
         let build = |source| TokenizerError::Build { origin: path.display().to_string(), source };
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(build)?;
+        let mut inner = built(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(build)?;
         // Prompts are never cut and never padded, whatever the file was saved with.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(build)?;

@@ -13,6 +13,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior};
 
+use super::built::built;
 use super::error::TokenizerError;
 use super::template::Template;
 use super::tokenizer::{SpecialTokens, Tokenizer};
@@ -65,7 +66,7 @@ impl Tokenizer {
         if types.len() != tokens.len() {
             return Err(TokenizerError::Lengths { tokens: tokens.len(), types: types.len() });
         }
-        let mut inner = byte_level_bpe(&tokens, merges, pre).map_err(build)??;
+        let mut inner = built(|| byte_level_bpe(&tokens, merges, pre)).map_err(build)??;
         add_tokens(&mut inner, &tokens, &types).map_err(build)?;
 
         let id = |key| {

@@ -6,6 +6,7 @@
 //! once, if the tokenizer wants one.
 
 mod bos;
+mod built;
 mod chat;
 mod error;
 mod folder;
