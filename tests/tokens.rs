@@ -452,3 +452,14 @@ fn the_ids_that_end_an_answer_come_from_both_configurations() {
     let alone = tiny_with(&[("generation_config.json", r#"{"eos_token_id": 3}"#)]).unwrap();
     assert_eq!(alone.eos().collect::<Vec<_>>(), [3, begin + 4]);
 }
+
+#[test]
+fn a_template_that_would_never_end_is_refused() {
+    let endless = "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}";
+    for source in [endless, "{{ 'a' | indent(9223372036854775807) }}", "{{ 'a' * 9223372036854775807 }}"] {
+        let mut metadata = metadata();
+        metadata.insert("tokenizer.chat_template".to_owned(), Value::String(source.to_owned()));
+        let error = Tokenizer::from_gguf(&metadata).unwrap().render(&[Message::user("a")]).unwrap_err();
+        assert!(matches!(error, TokenizerError::Template { .. }), "{error}");
+    }
+}

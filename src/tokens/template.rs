@@ -11,6 +11,10 @@ use super::error::TokenizerError;
 /// 3.1's own template falls back to.
 pub const TEMPLATE_DATE: &str = "26 Jul 2024";
 
+/// What a rendering may cost, in the units of minijinja: one for an instruction, one for some bytes. A chat of a hundred
+/// turns takes some thousands; a loop in a loop of a model that one does not know ends by it.
+const FUEL: u64 = 5_000_000;
+
 /// The one template of an environment.
 const NAME: &str = "chat";
 
@@ -33,6 +37,7 @@ impl Template {
         // The settings of transformers' `_compile_jinja_template`.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(failed)?);
+        environment.set_fuel(Some(FUEL));
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
