@@ -347,7 +347,7 @@ mod tests {
         for number in 0..COMMITS_PER_CHECKPOINT {
             store.delete(&log.entry(number)).unwrap();
         }
-        let mut read = Log::open(&store, &tokens::TABLE).unwrap();
+        let read = Log::open(&store, &tokens::TABLE).unwrap();
         assert_eq!((read.version, read.due()), (COMMITS_PER_CHECKPOINT + 1, None));
         for name in ["1", "100", "after"] {
             assert_eq!(read.transaction(name).unwrap(), Some(1), "{name}");

@@ -169,7 +169,9 @@ impl Loader<'_> {
             let found = parts.map(|(name, outputs)| self.weights.numbers(name, &[outputs, inputs]));
             let found: Vec<Numbers<'_>> = found.into_iter().collect::<Result<_, _>>()?;
             let mut rows = Vec::with_capacity(parts.iter().map(|part| part.1 * inputs).sum());
-            found.into_iter().for_each(|numbers| rows.extend(numbers.floats()));
+            for numbers in found {
+                rows.extend(numbers.floats());
+            }
             return Ok(Linear::Packed(Panels::pack(&rows, inputs)));
         }
         let parts = parts.map(|(name, outputs)| self.tensor(name, [outputs, inputs]));

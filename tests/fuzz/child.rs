@@ -45,12 +45,14 @@ fn reads_cases() {
     fs::write(root.join("read"), format!("{read} cases, by exit code {codes:?}")).unwrap();
 }
 
-/// Ends the process where something panics, also where somebody would catch it; but what polars panics at becomes an
-/// error on purpose.
+/// Ends the process where something panics, also where somebody would catch it; but what polars and tokenizers panic at
+/// becomes an error on purpose.
 fn end_with_a_panic() {
     std::panic::set_hook(Box::new(|panic| {
-        if !panic.location().is_some_and(|place| place.file().contains("polars-")) {
-            eprintln!("{panic}\n{}", Backtrace::force_capture());
+        let is_caught = |file: &str| file.contains("polars-") || file.contains("tokenizers-");
+        if !panic.location().is_some_and(|place| is_caught(place.file())) {
+            eprintln!("{panic}");
+            eprintln!("{}", Backtrace::force_capture());
             std::process::abort();
         }
     }));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use candle_core::quantized::gguf_file::Value as GgufValue;
 use saelake::exchange::{Origin as NpzOrigin, import};
-use saelake::lake::{Lake, Vacuum, repair_lake, verify};
+use saelake::lake::{Compaction, Lake, Order, Vacuum, repair_lake, verify};
 use saelake::model::{Dtype, Origin, open_config, open_llama};
 use saelake::tokens::{Message, Tokenizer};
 use saelake::{Error, dictionary, game};
@@ -30,14 +30,16 @@ pub(super) struct Target {
     pub(super) read: fn(&Path) -> Vec<u8>,
 }
 
-pub(super) const TARGETS: [Target; 9] = [
+pub(super) const TARGETS: [Target; 11] = [
     Target { name: "prompts", cases: 3_000, sound: &[], make: make_prompts, read: read_prompts },
     Target { name: "model", cases: 1_500, sound: &[], make: make_model, read: read_model },
     Target { name: "index", cases: 800, sound: &[], make: make_index, read: read_model },
     Target { name: "gguf", cases: 1_000, sound: &[], make: make_gguf, read: read_gguf },
+    Target { name: "tokenizer", cases: 400, sound: &[], make: make_tokenizer, read: read_tokenizer },
     Target { name: "dictionary", cases: 1_500, sound: &[], make: make_dictionary, read: read_dictionary },
     Target { name: "npz", cases: 200, sound: &[], make: make_npz, read: read_npz },
     Target { name: "lake", cases: 250, sound: &[], make: make_lake, read: read_lake },
+    Target { name: "checkpoints", cases: 80, sound: &[], make: make_checkpoints, read: read_lake },
     // An earlier format takes no more games.
     Target { name: "earlier-lake", cases: 80, sound: &[2], make: make_earlier_lake, read: change_lake },
     Target { name: "writers", cases: 40, sound: &[], make: make_lake, read: change_lake },
@@ -116,6 +118,22 @@ fn read_gguf(folder: &Path) -> Vec<u8> {
     code(tokenizer.map_err(saelake::capture::CaptureError::from)).into_iter().collect()
 }
 
+fn make_tokenizer(folder: &Path) {
+    let names = ["generation_config.json", "tokenizer.json", "tokenizer_config.json"];
+    copy("tests/fixtures/tokens/tiny", &names, folder);
+    let template = "{% for message in messages %}{{ message['role'] | upper }}: {{ message['content'] | trim }}\n{% endfor %}";
+    fs::write(folder.join("chat_template.jinja"), template).unwrap();
+}
+
+fn read_tokenizer(folder: &Path) -> Vec<u8> {
+    let read = Tokenizer::from_folder(folder).and_then(|tokenizer| {
+        tokenizer.encode_raw("Bet $100 or stop?\n é")?;
+        let rendered = tokenizer.render(&[Message::user("a\nb"), Message::user("c")])?;
+        tokenizer.encode_rendered(&rendered.text)
+    });
+    code(read.map_err(saelake::capture::CaptureError::from)).into_iter().collect()
+}
+
 fn make_dictionary(folder: &Path) {
     for name in ["standard", "flat_topk", "jumprelu", "gated"] {
         let own = folder.join(name);
@@ -146,6 +164,14 @@ fn read_npz(folder: &Path) -> Vec<u8> {
 
 fn make_lake(folder: &Path) {
     crate::lake::make_small(folder);
+}
+
+/// A compaction leaves a checkpoint in every log.
+fn make_checkpoints(folder: &Path) {
+    crate::lake::make_small(folder);
+    let compaction = Compaction { order: Order::Game, target_bytes: 1 << 27 };
+    Lake::open(folder).unwrap().compact(compaction, &mut |_| ()).unwrap();
+    assert!(folder.join("features/_delta_log/_last_checkpoint").is_file());
 }
 
 fn make_earlier_lake(folder: &Path) {
