@@ -4,6 +4,7 @@ mod analysis;
 mod append;
 mod checksum;
 mod crash;
+mod cut_short;
 mod documents;
 mod faults;
 mod footers;

@@ -58,7 +58,7 @@ fn compare(one: &Path, other: &Path) -> Value {
 }
 
 /// Both lakes have the same rows in every table.
-fn assert_same(one: &Path, other: &Path) {
+pub(crate) fn assert_same(one: &Path, other: &Path) {
     let tables = compare(one, other);
     for (table, about) in tables.as_object().unwrap() {
         assert_eq!(about["differ"], 0, "{table}: {tables}");

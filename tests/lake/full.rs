@@ -18,7 +18,7 @@ const SECOND: [i64; 2] = [4, 8];
 const LARGE: Shape = Shape { steps: 3, tokens: 200, layers: &[8, 15, 29], top_k: 64, heads: 2, keys: 8 };
 const ROOT: &str = "SAELAKE_TEST_FULL_ROOT";
 const EXPECT: &str = "SAELAKE_TEST_FULL_EXPECT";
-const NOBODY: u32 = 65_534;
+pub(super) const NOBODY: u32 = 65_534;
 
 /// Files may not grow beyond 64 KiB: the write fails as it does on a full disk.
 #[test]
@@ -88,7 +88,7 @@ fn permission_lost_halfway_leaves_the_lake_as_it_was() {
     append_after(folder.path(), former);
 }
 
-fn give_away(path: &Path) {
+pub(super) fn give_away(path: &Path) {
     chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     if path.is_dir() {
         for entry in fs::read_dir(path).unwrap() {

@@ -401,3 +401,53 @@ fn at_stage(place: &str, at: usize, signal: &str) {
     assert_eq!(error.exit_code(), 3);
     assert!(!lake.has_game(SECOND[1]), "a game of a writer that was overtaken");
 }
+
+/// A collection into a bucket that is killed and asked for again, and a compaction of it that is killed, give the rows of
+/// a collection into a folder that nobody disturbed.
+#[test]
+fn a_collection_killed_in_a_bucket_goes_on_to_the_same_rows() {
+    let server = server();
+    let work = folder();
+    let (place, whole) = ("s3://lakes/resumed/lake", work.path().join("whole"));
+    let options =
+        ["--total-games", "3", "--commit-games", "1", "--layers", "15", "--device", "cpu", "--seed", "7"];
+    let collect = |lake: &str| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_saelake"));
+        server.with(program.args(["collect", "--lake", lake]).args(options)).stderr(Stdio::null());
+        program
+    };
+    assert!(collect(whole.to_str().unwrap()).status().unwrap().success());
+    let games = || {
+        let info = text(&server.program(&["lake", "info", place]).stdout);
+        info.split(' ').nth(2).and_then(|games| games.parse::<u32>().ok()).unwrap_or(0)
+    };
+    let mut child = collect(place).spawn().unwrap();
+    while games() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it was through before it was killed");
+    }
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None);
+    let before = games();
+    assert!((1..3).contains(&before), "{before}");
+    assert!(collect(place).status().unwrap().success());
+    let copied = || {
+        let copy = server.copy(&[place.into()], &serde_json::json!({}));
+        crate::resume::assert_same(&whole, &copy.path().join("lake"));
+    };
+    copied();
+    let compact = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_saelake"));
+        server.with(program.args(["lake", "compact", place])).stderr(Stdio::null());
+        program
+    };
+    for wait in [0.3, 0.9, 1.8] {
+        let mut child = compact().spawn().unwrap();
+        thread::sleep(Duration::from_secs_f64(wait));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(compact().status().unwrap().success());
+    copied();
+    let verified = server.program(&["lake", "verify", place]);
+    assert!(verified.status.success(), "{}", text(&verified.stdout));
+}
