@@ -23,8 +23,11 @@ use std::io::{Write as _, stdout};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// The parts by name; all of them run where none is named.
-const PARTS: [(&str, fn() -> Result<()>); 5] = [
+/// A part: its name, and what it does.
+type Part = (&'static str, fn() -> Result<()>);
+
+/// The parts; all of them run where none is named.
+const PARTS: [Part; 5] = [
     ("appends", appends::run),
     ("upkeep", upkeep::run),
     ("sizes", sizes::run),
