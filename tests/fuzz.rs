@@ -6,6 +6,7 @@
 //! `tests/fuzz/corpus`, by target and case, and is read in every run.
 
 mod child;
+mod keepers;
 mod mutate;
 mod targets;
 

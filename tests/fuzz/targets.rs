@@ -12,6 +12,7 @@ use saelake::model::{Dtype, Origin, open_config, open_llama};
 use saelake::tokens::{Message, Tokenizer};
 use saelake::{Error, dictionary, game};
 
+use super::keepers::keep_lake;
 use crate::support::repository;
 
 /// Everything that is in no log.
@@ -30,7 +31,7 @@ pub(super) struct Target {
     pub(super) read: fn(&Path) -> Vec<u8>,
 }
 
-pub(super) const TARGETS: [Target; 11] = [
+pub(super) const TARGETS: [Target; 13] = [
     Target { name: "prompts", cases: 3_000, sound: &[], make: make_prompts, read: read_prompts },
     Target { name: "model", cases: 1_500, sound: &[], make: make_model, read: read_model },
     Target { name: "index", cases: 800, sound: &[], make: make_index, read: read_model },
@@ -43,6 +44,9 @@ pub(super) const TARGETS: [Target; 11] = [
     // An earlier format takes no more games.
     Target { name: "earlier-lake", cases: 80, sound: &[2], make: make_earlier_lake, read: change_lake },
     Target { name: "writers", cases: 40, sound: &[], make: make_lake, read: change_lake },
+    Target { name: "keepers", cases: 40, sound: &[], make: make_lake, read: keep_lake },
+    // It is not compacted either before it is upgraded.
+    Target { name: "earlier-keepers", cases: 20, sound: &[2, 2], make: make_earlier_lake, read: keep_lake },
 ];
 
 /// Copies some files of a folder of the repository.
@@ -53,7 +57,7 @@ fn copy(from: &str, names: &[&str], to: &Path) {
 }
 
 /// What a result is to a program.
-fn code<T, E: Into<Error>>(result: Result<T, E>) -> Option<u8> {
+pub(super) fn code<T, E: Into<Error>>(result: Result<T, E>) -> Option<u8> {
     let error: Error = result.err()?.into();
     assert!(!error.to_string().is_empty());
     Some(error.exit_code())
