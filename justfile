@@ -79,10 +79,10 @@ test *filter: model python java browser
     cargo test {{ flags }} {{ tested }} --lib --bins {{ filter }}
     cargo test {{ flags }} {{ tested }} --test it {{ filter }}
 
-# Run the tests that take longer than a commit should wait: races, kills, and so many seconds of files made wrong
+# Run the tests that take longer than a commit should wait: races, kills at every stage, and so many seconds of files made wrong
 [group("check")]
 test-soak seconds="600": model python java
-    SAELAKE_SOAK={{ seconds }} cargo test {{ flags }} {{ tested }} --test it soak
+    SAELAKE_SOAK={{ seconds }} cargo test {{ flags }} {{ tested }} --test it -- soak lake::killed lake::cut_short
 
 # Run a collection on a Ray cluster of two local nodes and lose one of them
 [group("check")]
