@@ -136,6 +136,7 @@ impl Lake {
         }
         self.contents.add(games, own_run.into_iter().collect(), own_dictionaries);
         self.is_current = true;
+        self.checkpoint.begin(&self.logs);
         Ok(receipt)
     }
 

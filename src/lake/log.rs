@@ -8,17 +8,17 @@ use deltalake::kernel::{Action, Add, DataType, StructField};
 use deltalake::logstore::{LogStoreRef, get_actions};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
-use deltalake::{DeltaTable, DeltaTableError, TableProperty, checkpoints};
+use deltalake::{DeltaTable, DeltaTableError, TableProperty};
 use schemas::{Table, Type};
 use serde_json::Value;
 
+use super::checkpoint::{self, COMMITS_PER_CHECKPOINT};
 use super::layout::{Folders, LOG};
 use super::store::{Store, is_url};
 use super::{Format, LakeError, disk, file};
 
-/// A checkpoint gathers this many commits in one file. Without checkpoints, opening a table reads every
-/// commit: 20 to 30 seconds at some ten thousand.
-const COMMITS_PER_CHECKPOINT: u64 = 100;
+/// A checkpoint is made under the lock after so many commits without one.
+const MOST_COMMITS: u64 = 3 * COMMITS_PER_CHECKPOINT / 2;
 
 /// The tag of an `add` that holds the SHA-256 of the file.
 pub(super) const CHECKSUM: &str = "saelake.sha256";
@@ -35,7 +35,7 @@ pub(crate) struct Log {
     /// The files after it, by path.
     pub(super) files: BTreeMap<String, DataFile>,
     /// The version of the last checkpoint; 0 if there is none.
-    checkpoint: u64,
+    pub(super) checkpoint: u64,
 }
 
 /// A file of a table.
@@ -165,30 +165,22 @@ impl Log {
 
     /// The last version of an application's transactions, if it has made one.
     pub(crate) fn transaction(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
-        let table = self.at_its_end()?;
+        let table = checkpoint::at_its_end(&self.store, &self.logs).map_err(|error| self.unusable(error))?;
         let snapshot = table.snapshot().map_err(|error| self.unusable(error))?;
         let version = self.store.wait(snapshot.transaction_version(self.logs.as_ref(), app_id));
         version.map_err(|error| self.unusable(error))
     }
 
-    /// Commits since the last checkpoint, if they are enough for another.
-    pub(crate) fn due(&self) -> Option<u64> {
+    /// Commits since the last checkpoint, if nobody has made the one that was called for.
+    pub(crate) fn overdue(&self) -> Option<u64> {
         let commits = self.version.saturating_sub(self.checkpoint);
-        (commits >= COMMITS_PER_CHECKPOINT).then_some(commits)
+        (commits >= MOST_COMMITS).then_some(commits)
     }
 
     /// Writes a checkpoint.
     pub(crate) fn write_checkpoint(&mut self) -> Result<(), LakeError> {
-        let table = self.at_its_end()?;
-        let written = self.store.wait(checkpoints::create_checkpoint(&table, None));
-        written.map_err(|error| self.unusable(error))?;
-        self.checkpoint = self.version;
-        let Some(log) = self.store.local(&format!("{}/{LOG}", self.table.name)) else { return Ok(()) };
-        let start = format!("{:020}.checkpoint", self.version);
-        for name in disk::names(&log)?.iter().filter(|name| name.starts_with(&start)) {
-            disk::sync(&log.join(name))?;
-        }
-        disk::sync(&log)
+        self.checkpoint = checkpoint::write(&self.store, &self.logs, self.table.name)?;
+        Ok(())
     }
 
     /// The version of the last checkpoint; 0 if there is none.
@@ -229,13 +221,6 @@ impl Log {
             return Ok(());
         }
         Err(LakeError::TornEntry { path: self.store.place(&path) })
-    }
-
-    /// The table after its last commit. It is not kept: it holds some ten kilobytes a file.
-    fn at_its_end(&self) -> Result<DeltaTable, LakeError> {
-        let mut table = DeltaTable::new(LogStoreRef::clone(&self.logs));
-        self.store.wait(table.update_state()).map_err(|error| self.unusable(error))?;
-        Ok(table)
     }
 
     /// Lets the crate that knows Delta read what it has not read yet.
@@ -336,20 +321,20 @@ mod tests {
         let commit = |log: &mut Log, name: &str| {
             log.commit(Change { transaction: Some((name.to_owned(), 1)), ..Change::default() }).unwrap();
         };
-        for number in 1..=COMMITS_PER_CHECKPOINT {
-            assert_eq!(log.due(), None);
+        for number in 1..=MOST_COMMITS {
+            assert_eq!(log.overdue(), None);
             commit(&mut log, &number.to_string());
         }
-        assert_eq!(log.due(), Some(COMMITS_PER_CHECKPOINT));
+        assert_eq!(log.overdue(), Some(MOST_COMMITS));
         log.write_checkpoint().unwrap();
-        assert_eq!(log.due(), None);
+        assert_eq!(log.overdue(), None);
         commit(&mut log, "after");
-        for number in 0..COMMITS_PER_CHECKPOINT {
+        for number in 0..MOST_COMMITS {
             store.delete(&log.entry(number)).unwrap();
         }
         let read = Log::open(&store, &tokens::TABLE).unwrap();
-        assert_eq!((read.version, read.due()), (COMMITS_PER_CHECKPOINT + 1, None));
-        for name in ["1", "100", "after"] {
+        assert_eq!((read.version, read.overdue()), (MOST_COMMITS + 1, None));
+        for name in ["1", "150", "after"] {
             assert_eq!(read.transaction(name).unwrap(), Some(1), "{name}");
         }
     }

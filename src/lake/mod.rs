@@ -24,6 +24,7 @@ mod append;
 mod at_once;
 mod batch;
 mod bucket;
+mod checkpoint;
 mod checksum;
 pub(crate) mod columns;
 mod commit;

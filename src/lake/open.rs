@@ -7,6 +7,7 @@ use std::path::Path;
 use schemas::{Table, Values, dictionaries, runs};
 
 use super::at_once::at_once;
+use super::checkpoint::UnderWay;
 use super::contents::Contents;
 use super::layout::STAGING;
 use super::lock::{Held, Left};
@@ -29,6 +30,7 @@ pub struct Lake {
     pub(super) is_current: bool,
     /// Whether the tables are known to hold nothing that belongs to no game.
     pub(super) is_sound: bool,
+    pub(super) checkpoint: UnderWay,
 }
 
 impl Lake {
@@ -70,11 +72,15 @@ impl Lake {
         let others = at_once(others, |table| Log::open(&store, table))?;
         let logs: Vec<Log> = std::iter::once(runs).chain(others).collect();
         let contents = Contents::read(&logs)?;
-        let causal = Vec::new();
-        let mut lake = Self { store, format, logs, causal, contents, is_current: true, is_sound: false };
+        let mut lake = Self::of((store, format, logs), contents, true);
         lake.refresh_causal()?;
         lake.logs.iter().chain(&lake.causal).try_for_each(|log| log.check_columns(format))?;
         Ok(lake)
+    }
+
+    fn of((store, format, logs): (Store, Format, Vec<Log>), contents: Contents, is_current: bool) -> Self {
+        let (causal, checkpoint) = (Vec::new(), UnderWay::default());
+        Self { store, format, logs, causal, contents, is_current, is_sound: false, checkpoint }
     }
 
     /// Opens a lake without its contents, which may be damaged.
@@ -82,8 +88,7 @@ impl Lake {
         let format = Format::of_columns(&Log::open(store, &runs::TABLE)?)?;
         let tables = schemas::ALL.into_iter().filter(|table| format.has(table)).collect();
         let logs = at_once(tables, |table| Log::open(store, table))?;
-        let (store, contents, causal) = (store.clone(), Contents::default(), Vec::new());
-        let mut lake = Self { store, format, logs, causal, contents, is_current: false, is_sound: false };
+        let mut lake = Self::of((store.clone(), format, logs), Contents::default(), false);
         lake.refresh_causal()?;
         Ok(lake)
     }

@@ -26,7 +26,7 @@ impl Lake {
         self.repair(&lock)?;
         // One at a time, so that no writer waits for all of them.
         let logs = self.logs.iter_mut().chain(&mut self.causal);
-        if let Some(log) = logs.filter(|log| log.due().is_some()).max_by_key(|log| log.due()) {
+        if let Some(log) = logs.filter(|log| log.overdue().is_some()).max_by_key(|log| log.overdue()) {
             log.write_checkpoint()?;
         }
         Ok(lock)
