@@ -57,7 +57,8 @@ impl Tables {
         Self::open_at(root, None)
     }
 
-    /// Opens the lake at `root`, whose tables are made of these files and no others: what lies beside them does not count.
+    /// Opens the lake at `root`, a folder or the URL of one in an object store, whose tables are made of these files and no
+    /// others: what lies beside them does not count.
     ///
     /// # Errors
     /// As [`Tables::open`].
@@ -67,7 +68,7 @@ impl Tables {
 
     fn open_at(root: &Path, of_logs: Option<Arc<Listed>>) -> Result<Self, QueryError> {
         check_path(root)?;
-        let there = |table: &Table| root.join(table.name).is_dir();
+        let there = |table: &Table| is_there(root, of_logs.as_deref(), table);
         formats::missing(root, formats::FIRST, there)?;
         let (mut listed, mut scans) = (BTreeMap::new(), BTreeMap::new());
         for table in schemas::ALL.into_iter().rev() {
@@ -90,7 +91,7 @@ impl Tables {
             exact: BTreeSet::new(),
             shown: scans,
             kept: Kept::default(),
-            listed: of_logs,
+            listed: of_logs.clone(),
         };
         tables.find_version(there)?;
         for table in schemas::ALL {
@@ -250,7 +251,7 @@ impl Tables {
     /// [`QueryError::NoCausal`] if the lake has none yet.
     pub(crate) fn causal(&self, table: &'static Table) -> Result<LazyFrame, QueryError> {
         let missing = || QueryError::NoCausal { table: table.name };
-        if !self.root.join(table.name).is_dir() {
+        if !is_there(&self.root, self.listed.as_deref(), table) {
             return Err(missing());
         }
         let files = match &self.listed {
@@ -361,6 +362,11 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+/// Whether the lake has the table: the logs tell, if somebody has read them.
+fn is_there(root: &Path, of_logs: Option<&Listed>, table: &Table) -> bool {
+    of_logs.map_or_else(|| root.join(table.name).is_dir(), |listed| listed.contains_key(table.name))
 }
 
 /// Where the games are.

@@ -169,12 +169,6 @@ pub enum LakeError {
         /// The bucket.
         bucket: String,
     },
-    /// A lake in an object store is asked for what needs a folder.
-    #[error("{} is in an object store, and this reads local folders", .path.display())]
-    NotLocal {
-        /// The lake.
-        path: PathBuf,
-    },
     /// An object store failed.
     #[error("{} cannot be read or written: {said}", .path.display())]
     Store {
@@ -418,9 +412,6 @@ impl LakeError {
             Self::NotBuilt { feature, .. } => {
                 return Some(format!("build it with `cargo build --release --features {feature}`"));
             }
-            Self::NotLocal { .. } => {
-                "copy the lake to a folder, or run the SQL in queries/ with DuckDB or Spark"
-            }
             Self::Refused { .. } => "check the credentials in the environment, and what they allow",
             Self::Overtaken { .. } | Self::Occupied { .. } | Self::LockLost { .. } => {
                 "run the same command again; it goes on with what is missing"
@@ -469,7 +460,6 @@ impl LakeError {
             | Self::BadUrl { .. }
             | Self::NotBuilt { .. }
             | Self::NoCredentials { .. }
-            | Self::NotLocal { .. }
             | Self::Conflict { .. }
             | Self::GameExists { .. }
             | Self::Batch(_) => 2,

@@ -103,7 +103,7 @@ pub use rollup::{Counted, roll_up};
 pub use room::{check_room, free_bytes};
 pub use rounding::{ACTIVATION_BITS, rounded};
 pub use step::Step;
-pub use store::{check_local, check_place};
+pub use store::{check_place, is_url};
 pub use vacuum::{Vacuum, Vacuumed};
 pub use verify::{Verified, verify};
 pub use verify_finding::Finding;

@@ -14,7 +14,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::{Builder, Runtime};
 
-use super::bucket::{self, Bucket};
+use super::bucket::Bucket;
 use super::layout::STAGING;
 use super::scratch::Scratch;
 use super::{LakeError, disk, objects};
@@ -46,7 +46,7 @@ pub(crate) struct Found {
 }
 
 /// Whether a lake's place is a URL.
-pub(crate) fn is_url(place: &Path) -> bool {
+pub fn is_url(place: &Path) -> bool {
     place.to_str().is_some_and(|text| text.contains("://"))
 }
 
@@ -57,19 +57,6 @@ pub(crate) fn is_url(place: &Path) -> bool {
 /// environment.
 pub fn check_place(place: &Path) -> Result<(), LakeError> {
     if is_url(place) { Bucket::open(&place.to_string_lossy()).map(drop) } else { Ok(()) }
-}
-
-/// Refuses a lake that is in no local folder, for what reads files by themselves.
-///
-/// # Errors
-/// [`LakeError::NotLocal`].
-pub fn check_local(place: &Path) -> Result<(), LakeError> {
-    if !is_url(place) {
-        return Ok(());
-    }
-    // What holds a secret is not repeated.
-    bucket::parse(&place.to_string_lossy())?;
-    Err(LakeError::NotLocal { path: place.to_owned() })
 }
 
 /// What waits for all places. It is never dropped: whoever still reads a log that nobody wants any more, since another
