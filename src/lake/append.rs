@@ -16,6 +16,9 @@ use super::lock::Held;
 use super::log::Log;
 use super::{BatchError, Lake, LakeError, disk, file, validate};
 
+/// How often an append is begun whose lock is lost. Whoever stands still for a lease five times is not up to it.
+const MOST_TRIES: usize = 5;
+
 /// What a batch added to the lake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
@@ -75,11 +78,25 @@ impl Lake {
         self.append_to(batch, Watch(None))
     }
 
-    /// Appends the games of a batch that the lake lacks, and leaves out those that another process has added meanwhile.
+    /// Appends the games of a batch that the lake lacks, and leaves out those that another process has added meanwhile. If
+    /// the writers' lock of a lake in a bucket is lost on the way, it begins again, a few times at most.
     ///
     /// # Errors
     /// As [`Lake::append`], but for games that are in the lake.
     pub fn append_missing(&mut self, mut batch: Batch) -> Result<Receipt, LakeError> {
+        let mut tries = 1;
+        loop {
+            // In a folder nobody loses the lock, so that nothing is kept for another try.
+            let kept = (self.store.objects().is_some() && tries < MOST_TRIES).then(|| batch.clone());
+            match (self.append_what_is_missing(batch), kept) {
+                (Err(LakeError::LockLost { .. } | LakeError::Overtaken { .. }), Some(kept)) => batch = kept,
+                (done, _) => return done,
+            }
+            tries += 1;
+        }
+    }
+
+    fn append_what_is_missing(&mut self, mut batch: Batch) -> Result<Receipt, LakeError> {
         self.check_format()?;
         let lock = self.begin_writing()?;
         let left_out = batch.leave_out(|game| self.has_game(game));

@@ -174,7 +174,7 @@ pub(super) fn replace(
     log.commit(Change { add, remove: files, same_rows, ..Change::default() })?;
     watch(Rewriting::Committed(name));
     for path in replaced {
-        gone.take(&store, &path)?;
+        gone.take(lock, &store, &path)?;
     }
     watch(Rewriting::Deleted(name));
     Ok(())

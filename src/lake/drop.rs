@@ -109,7 +109,7 @@ impl Lake {
         drop_runs::drop_unused(self, lock, gone, watch)?;
         self.contents = Contents::read(&self.logs)?;
         for mark in &marks {
-            self.store.delete(&mark.path)?;
+            lock.delete(&self.store, &mark.path)?;
         }
         if let Some(folder) = self.store.local(DROPPING) {
             // An empty folder is no mark.

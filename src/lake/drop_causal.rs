@@ -49,7 +49,7 @@ pub(super) fn drop_rows(
         lock.check()?;
         let Some(Staged { place, mut new }) = staged.pop() else {
             log.remove(vec![file])?;
-            gone.take(&store, &path)?;
+            gone.take(lock, &store, &path)?;
             continue;
         };
         if store.objects().is_none() {

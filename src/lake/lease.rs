@@ -3,6 +3,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -28,6 +29,9 @@ const BEATS: u32 = 4;
 
 /// How long whoever waits does so before it looks again, at first and at most.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What a count may be: one more is one too.
+const COUNTS: Range<i64> = 1..i64::MAX;
 
 /// What is in the object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,6 +154,19 @@ impl Lease {
         Ok(())
     }
 
+    /// How long something may take that must not come after somebody has taken the lock over: a quarter of a lease at
+    /// least. The lock is written anew if there is less.
+    pub(super) fn safely(&self) -> Result<Duration, LakeError> {
+        self.check()?;
+        let mut now = self.beat.now();
+        if now.renewed.elapsed() >= self.beat.lease / 2 {
+            self.beat.change(&mut now, State::Held)?;
+        }
+        let left = (self.beat.lease * 3 / 4).saturating_sub(now.renewed.elapsed());
+        drop(now);
+        self.check().map(|()| left)
+    }
+
     /// Gives the lock back.
     pub(super) fn end(mut self, is_clean: bool) {
         self.stop(if is_clean { State::Free } else { State::Dirty });
@@ -235,7 +252,12 @@ fn find(store: &Store) -> Result<Option<(Record, UpdateVersion)>, LakeError> {
         Err(Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(LakeError::store(&place, &error)),
     };
-    let record = serde_json::from_slice(&bytes).map_err(|error| LakeError::io(&place, error.into()))?;
+    let damaged = |what| LakeError::Damaged { path: place.clone(), what };
+    let record: Record = serde_json::from_slice(&bytes)
+        .map_err(|error| damaged(format!("it is no lock of this program: {error}")))?;
+    if !COUNTS.contains(&record.count) {
+        return Err(damaged(format!("its count is {}, which nobody reaches", record.count)));
+    }
     Ok(Some((record, version)))
 }
 
@@ -323,6 +345,42 @@ mod tests {
         late.beat.change(&mut late.beat.now(), State::Free).unwrap();
         assert_eq!(find(&store).unwrap().unwrap().0.state, State::Held);
         next.check().unwrap();
+    }
+
+    #[test]
+    fn what_must_not_come_late_has_time_or_is_refused() {
+        let store = Store::in_memory();
+        let (mut lease, _) = Lease::take_for(&store, SHORT).unwrap();
+        assert!(lease.safely().unwrap() > SHORT / 4);
+        stand_still(&mut lease);
+        thread::sleep(SHORT * 5 / 8);
+        // It is written anew, and has the time that it had before.
+        assert!(lease.safely().unwrap() > SHORT / 4);
+        thread::sleep(SHORT);
+        assert!(matches!(lease.safely(), Err(LakeError::LockLost { .. })));
+    }
+
+    #[test]
+    fn a_lock_that_is_none_is_refused() {
+        let store = Store::in_memory();
+        let objects = store.objects().unwrap();
+        for text in [
+            "",
+            "{",
+            "null",
+            r#"{"holder": 7, "count": 1, "state": "held"}"#,
+            r#"{"holder": "a", "count": 1, "state": "lost"}"#,
+            r#"{"holder": "a", "count": 0, "state": "free"}"#,
+            r#"{"holder": "a", "count": -9223372036854775808, "state": "held"}"#,
+            r#"{"holder": "a", "count": 9223372036854775807, "state": "dirty"}"#,
+            r#"{"holder": "a", "count": 1e300, "state": "free"}"#,
+        ] {
+            let place = store.object(&path());
+            store.wait(objects.put(&place, Bytes::from(text).into())).unwrap();
+            let error = Lease::take_for(&store, SHORT).err().unwrap();
+            assert!(matches!(&error, LakeError::Damaged { path, .. } if path.ends_with("lock")), "{error}");
+            assert_eq!((error.exit_code(), error.to_string().lines().count()), (3, 1), "{error}");
+        }
     }
 
     #[test]

@@ -64,6 +64,15 @@ impl Held {
         }
     }
 
+    /// Deletes a file of the lake; it may be gone already. In a bucket a deletion that comes late may hit what the next
+    /// holder has made under the same name, so that one is not begun, nor tried again, near the end of a lease.
+    pub(super) fn delete(&self, store: &Store, path: &str) -> Result<(), LakeError> {
+        match &self.lock {
+            Lock::File(_) => store.delete(path),
+            Lock::Lease(lease) => store.delete_within(path, lease.safely()?),
+        }
+    }
+
     /// Gives the lock back, and says whether the lake holds nothing that belongs to no game. What is committed stays if
     /// that fails: the system or the next writer takes the lock, and clears away what there may be.
     pub(super) fn end(self, is_clean: bool) {

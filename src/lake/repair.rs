@@ -20,15 +20,15 @@ impl Lake {
         clear_staging(&self.store)?;
         self.finish_drops(lock, &Gone::Deleted, &mut |_| {})?;
         let contents = &self.contents;
-        at_once(self.logs.iter_mut().collect(), |log| clear(log, contents))?;
-        at_once(self.causal.iter().collect(), clear_unlisted)?;
+        at_once(self.logs.iter_mut().collect(), |log| clear(log, lock, contents))?;
+        at_once(self.causal.iter().collect(), |log| clear_unlisted(log, lock))?;
         self.is_sound = true;
         Ok(())
     }
 }
 
 /// Clears one table.
-fn clear(log: &mut Log, contents: &Contents) -> Result<(), LakeError> {
+fn clear(log: &mut Log, lock: &Held, contents: &Contents) -> Result<(), LakeError> {
     let mut orphans: Vec<DataFile> = Vec::new();
     for file in log.files() {
         if is_orphan(log, &file.path, contents)? {
@@ -38,17 +38,18 @@ fn clear(log: &mut Log, contents: &Contents) -> Result<(), LakeError> {
     if !orphans.is_empty() {
         log.remove(orphans)?;
     }
-    clear_unlisted(log)
+    clear_unlisted(log, lock)
 }
 
 /// Deletes files that were moved but never committed, or whose removal was committed. Those of other names are left alone.
-fn clear_unlisted(log: &Log) -> Result<(), LakeError> {
+fn clear_unlisted(log: &Log, lock: &Held) -> Result<(), LakeError> {
     for file in log.store.list(log.table.name)? {
         let of_table = file.path.strip_prefix(log.table.name).and_then(|path| path.strip_prefix('/'));
         let of_table = of_table.unwrap_or(&file.path);
         let is_ours = of_table.rsplit('/').next().is_some_and(FileName::is_ours);
         if is_ours && !log.files.contains_key(of_table) {
-            log.store.delete(&file.path)?;
+            // Whoever has taken the lock over may have put the file there after the log was read: the lock is looked at again.
+            lock.delete(&log.store, &file.path)?;
         }
     }
     Ok(())

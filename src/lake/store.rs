@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
@@ -207,6 +208,21 @@ impl Store {
                 Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
                 Err(error) => Err(LakeError::store(&place, &error)),
             },
+        }
+    }
+
+    /// The same, given up after a while: then it may be deleted or not.
+    ///
+    /// # Errors
+    /// [`LakeError::LockLost`] if it took too long.
+    pub(super) fn delete_within(&self, path: &str, time: Duration) -> Result<(), LakeError> {
+        let Some(objects) = self.objects() else { return self.delete(path) };
+        let object = self.object(path);
+        let deleted = self.wait(async { tokio::time::timeout(time, objects.delete(&object)).await });
+        match deleted {
+            Ok(Err(object_store::Error::NotFound { .. }) | Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(LakeError::store(&self.place(path), &error)),
+            Err(_) => Err(LakeError::LockLost { path: self.root().to_owned() }),
         }
     }
 

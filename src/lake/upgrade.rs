@@ -123,7 +123,7 @@ impl Lake {
             lock.check()?;
             let gone: Vec<String> = files.iter().map(|file| log.path(&file.path)).collect();
             log.commit(Change { add, remove: files, columns: Some(Format::Two), ..Change::default() })?;
-            gone.iter().try_for_each(|path| store.delete(path))?;
+            gone.iter().try_for_each(|path| lock.delete(&store, path))?;
         }
         Ok(())
     }

@@ -62,8 +62,7 @@ impl Lake {
         self.is_sound = false;
         let lock = self.begin_writing()?;
         let done = self.unlisted(vacuum).and_then(|found| {
-            lock.check()?;
-            found.files.iter().try_for_each(|path| self.store.delete(path))?;
+            found.files.iter().try_for_each(|path| lock.delete(&self.store, path))?;
             Ok(found)
         });
         self.end_writing(lock, done)

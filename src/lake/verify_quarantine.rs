@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::layout::{LOG, QUARANTINE};
+use super::lock::Held;
 use super::store::Store;
 use super::{LakeError, disk};
 
@@ -24,8 +25,8 @@ impl Gone {
     }
 
     /// Takes a file away that no log names any more; it may be gone already.
-    pub(super) fn take(&self, store: &Store, path: &str) -> Result<(), LakeError> {
-        let Self::Kept(ordinal) = self else { return store.delete(path) };
+    pub(super) fn take(&self, lock: &Held, store: &Store, path: &str) -> Result<(), LakeError> {
+        let Self::Kept(ordinal) = self else { return lock.delete(store, path) };
         // No reader is to take it for a table.
         let kept = format!("{QUARANTINE}/{ordinal}/{}", path.replace(LOG, "log"));
         let (place, target) = (store.place(path), store.place(&kept));
@@ -47,7 +48,7 @@ impl Gone {
             let put = store.wait(objects.put(&store.object(&kept), bytes.into()));
             put.map_err(|error| LakeError::store(&target, &error))?;
         }
-        store.delete(path)
+        lock.delete(store, path)
     }
 }
 
@@ -58,14 +59,15 @@ mod tests {
     #[test]
     fn what_is_set_aside_in_a_bucket_is_kept() {
         let store = Store::in_memory();
+        let lock = Held::take(&store).unwrap();
         for number in 1..=2 {
             store.create("tokens/_delta_log/7.json", &"torn".into(), None).unwrap();
-            Gone::to_quarantine(&store).unwrap().take(&store, "tokens/_delta_log/7.json").unwrap();
+            Gone::to_quarantine(&store).unwrap().take(&lock, &store, "tokens/_delta_log/7.json").unwrap();
             assert_eq!(store.find("tokens/_delta_log/7.json").unwrap(), None);
             let kept = store.read(&format!("_quarantine/{number}/tokens/log/7.json")).unwrap();
             assert_eq!(kept, "torn");
         }
-        Gone::Deleted.take(&store, "_quarantine/2/tokens/log/7.json").unwrap();
+        Gone::Deleted.take(&lock, &store, "_quarantine/2/tokens/log/7.json").unwrap();
         assert_eq!(store.list(QUARANTINE).unwrap().len(), 1);
     }
 }

@@ -65,7 +65,7 @@ fn round(
         match (&finding.remedy, &finding.path) {
             (Remedy::Foreign, Some(path)) => {
                 lock.check()?;
-                gone.take(store, path)?;
+                gone.take(lock, store, path)?;
                 done.set_aside += 1;
             }
             (Remedy::File, Some(path)) => bad.push(path),
@@ -118,7 +118,7 @@ fn set_aside(
         counted.files += files.len() as u64;
         log.remove(files)?;
         for path in paths {
-            gone.take(&log.store, &path)?;
+            gone.take(lock, &log.store, &path)?;
         }
     }
     lake.contents = super::contents::Contents::read(&lake.logs)?;

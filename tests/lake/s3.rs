@@ -286,20 +286,56 @@ fn a_writer_that_stood_still_is_overtaken() {
     server.run(place, "find first and other");
 }
 
+/// A writer that is stopped for longer than a lease now and then goes on by itself, with what is missing.
+#[test]
+fn a_writer_that_lost_its_lock_begins_again() {
+    let server = server();
+    let place = "s3://lakes/again";
+    server.run(place, "append first");
+    let mut late = server.child(place, "append on").spawn().unwrap();
+    let mut others = Vec::new();
+    let mut was_overtaken = false;
+    for other in 0..12 {
+        thread::sleep(Duration::from_millis(300 + 50 * other));
+        assert!(late.try_wait().unwrap().is_none(), "it was through before it was overtaken");
+        crate::resume::interrupt(&late, "-STOP");
+        let key = 500 + other.cast_signed();
+        let began = Instant::now();
+        server.run(place, &format!("append one {key}"));
+        others.push(key);
+        was_overtaken = began.elapsed() >= LEASE;
+        crate::resume::interrupt(&late, "-CONT");
+        if was_overtaken {
+            break;
+        }
+    }
+    let output = late.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(was_overtaken, "it never had the lock when it was stopped");
+    let copy = server.copy(&[place.into()], &serde_json::json!({}));
+    let lake = Lake::open(copy.path().join("again")).unwrap();
+    Expected::of_lake(&lake).assert_same(&of(&[&FIRST, &ON.collect::<Vec<_>>(), &others]));
+    assert_eq!(lake.info().unwrap().tables.iter().map(|table| table.orphans).sum::<u64>(), 0);
+}
+
+/// What a writer appends one by one.
+const ON: std::ops::Range<i64> = 200..216;
+
 #[test]
 fn what_cannot_be_is_said_in_one_line_without_a_secret() {
     let server = server();
     let url = format!("s3://{KEY}:{SECRET}@lakes/lake");
     let token = format!("s3://lakes/lake?token={SECRET}");
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["lake", "info", &url], 2, "holds a user or a key"),
         (&["query", "games", &url], 2, "holds a user or a key"),
         (&["collect", "--lake", &token], 2, "holds more than a bucket and a path"),
         (&["lake", "info", "s3://lakes/nothing"], 2, "there is no lake at s3://lakes/nothing"),
         (&["lake", "info", "s3://closed/lake"], 3, "no permission for s3://closed/lake"),
         (&["lake", "info", "gs://lakes/lake"], 2, "without the feature `gcp`"),
-        (&["query", "games", "s3://lakes/lake"], 2, "s3://lakes/lake is in an object store"),
-        (&["report", "s3://lakes/lake"], 2, "s3://lakes/lake is in an object store"),
+        (&["query", "games", "s3://lakes/nothing"], 2, "there is no lake at s3://lakes/nothing"),
+        (&["query", "games", "s3://closed/lake"], 3, "no permission for s3://closed/lake"),
+        (&["report", "s3://lakes/nothing"], 2, "there is no lake at s3://lakes/nothing"),
     ];
     for (arguments, code, message) in cases {
         let output = server.program(arguments);
@@ -339,6 +375,48 @@ fn collect_and_plan_know_a_bucket() {
     assert_holds_no_secret(copy.path());
 }
 
+/// Questions and reports of a lake in a bucket are those of a copy of it in a folder.
+#[test]
+fn questions_of_a_bucket_are_those_of_a_folder() {
+    let server = server();
+    let place = "s3://lakes/asked/lake";
+    server.run(place, "make small");
+    let copy = server.copy(&[place.into()], &serde_json::json!({}));
+    let folder = copy.path().join("lake");
+    let lake = Lake::open(&folder).unwrap();
+    let of_features = &lake.files(&schemas::features::TABLE).unwrap()[0];
+    let rows = lake.read(&schemas::features::TABLE, of_features).unwrap();
+    let feature = schemas::features::Rows::from_values(rows).unwrap().feature[0];
+    let feature = format!("L8-{feature}");
+    let everywhere = [&["--all"][..], &[]];
+    for (question, about) in [
+        ("games", everywhere[1]),
+        ("overview", everywhere[1]),
+        ("attribution", everywhere[0]),
+        ("features", everywhere[1]),
+        ("feature", &["--feature", &feature]),
+        ("flow", everywhere[0]),
+        ("position", &["--position", "1"]),
+        ("heatmap", everywhere[1]),
+        ("trace", &["--no-couplings"]),
+        ("last-token", everywhere[1]),
+    ] {
+        let ask =
+            |lake: &str| server.program(&[&["query", question, lake, "--format", "json"], about].concat());
+        let (found, expected) = (ask(place), ask(folder.to_str().unwrap()));
+        assert_eq!(found.status.code(), expected.status.code(), "{question}: {}", said(&found));
+        assert_eq!(text(&found.stdout), text(&expected.stdout), "{question}");
+        assert!(question == "last-token" || !found.stdout.is_empty(), "{question}: {}", said(&found));
+    }
+    let report = |lake: &str, name: &str| {
+        let page = copy.path().join(name);
+        let output = server.program(&["report", lake, "--output", page.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", said(&output));
+        fs::read(page).unwrap()
+    };
+    assert!(report(place, "one.html") == report(folder.to_str().unwrap(), "other.html"));
+}
+
 /// The process that works on a bucket; without the variables there is nothing to do.
 #[test]
 fn child() {
@@ -353,6 +431,14 @@ fn child() {
             Expected::of_lake(&lake).assert_same(&of(&[&FIRST, &SECOND]));
             Expected::of_lake(&Lake::open(&place).unwrap()).assert_same(&of(&[&FIRST, &SECOND]));
         }
+        ["append", "on"] => {
+            let mut lake = open();
+            for key in ON {
+                assert_eq!(lake.append_missing(batch(&[key], SHAPE)).unwrap().games, 1);
+            }
+        }
+        ["append", "one", key] => append(&mut open(), &batch(&[key.parse().unwrap()], SHAPE)),
+        ["make", "small"] => super::make_small(Path::new(&place)),
         ["append", "first"] => append(&mut open(), &first_batch(&FIRST, SHAPE)),
         ["append", "second"] => append(&mut open(), &batch(&SECOND, SHAPE)),
         ["append", "other"] => append(&mut open(), &batch(&SECOND[..1], SHAPE)),
