@@ -30,7 +30,7 @@ const USES: &[(&str, &[&str], &[&str])] = &[
 /// What every question can be told.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// The lake
+    /// The lake: a folder, or `s3://BUCKET/PATH`
     pub(super) lake: PathBuf,
     /// Ask about one step: key of the game [default: the smallest]
     #[arg(long, allow_negative_numbers = true, value_name = "KEY", help_heading = "Where to look")]

@@ -17,7 +17,7 @@ use crate::report::{self, Report, ReportError, Settings};
     and stops. What it shows is observational: nothing was intervened on. It says what it leaves out."
 )]
 pub(super) struct Options {
-    /// The lake
+    /// The lake: a folder, or `s3://BUCKET/PATH`
     lake: PathBuf,
     /// The file to write
     #[arg(short, long, value_name = "FILE.html", default_value = "report.html")]
