@@ -82,7 +82,7 @@ test *filter: model python java browser
 # Run the tests that take longer than a commit should wait: races, kills at every stage, and so many seconds of files made wrong
 [group("check")]
 test-soak seconds="600": model python java
-    SAELAKE_SOAK={{ seconds }} cargo test {{ flags }} {{ tested }} --test it -- soak lake::killed lake::cut_short
+    SAELAKE_SOAK={{ seconds }} cargo test {{ flags }} {{ tested }} --test it -- soak lake::killed lake::cut_short lake::crash lake::faults
 
 # Run a collection on a Ray cluster of two local nodes and lose one of them
 [group("check")]

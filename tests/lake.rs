@@ -6,6 +6,7 @@ mod checksum;
 mod crash;
 mod cut_short;
 mod documents;
+mod engines;
 mod faults;
 mod footers;
 mod formats;

@@ -40,10 +40,12 @@ impl UnderWay {
         let before = std::mem::take(self);
         // Games do not hang on them. What keeps one from being made is told by who makes up for it.
         let write = |(store, logs, table): &(Store, LogStoreRef, &str)| drop(write(store, logs, table));
-        self.0 = Some(thread::spawn(move || {
+        let thread = thread::Builder::new().name("checkpoint".to_owned());
+        let spawned = thread.spawn(move || {
             drop(before);
             called.iter().for_each(write);
-        }));
+        });
+        self.0 = spawned.ok();
     }
 }
 

@@ -7,6 +7,7 @@ use saelake::lake::{Lake, LakeError, Receipt, Stage};
 use schemas::games;
 
 use super::checksum::Expected;
+use super::engines::{Engines, Globs, is_soak};
 use super::synthetic::{SMALL, Shape, batch, first_batch};
 use super::{copy, data_files, folder};
 
@@ -34,6 +35,8 @@ fn killed_at_any_stage_the_lake_stays_whole() {
     let moved = stages.iter().filter(|stage| matches!(stage, Stage::Moved(_))).count();
     assert_eq!((moved, stages.len()), (TABLES, 1 + 2 * TABLES));
     assert_eq!(stages.last(), Some(&Stage::Committed(games::TABLE.name)));
+    let kept = folder();
+    let mut engines = Engines::new(kept.path());
     for (at, stage) in stages.iter().enumerate() {
         let root = work.path().join(format!("killed-{at}"));
         copy(&before, &root);
@@ -48,11 +51,15 @@ fn killed_at_any_stage_the_lake_stays_whole() {
         } else {
             Expected::of_lake(&lake).assert_same(&former);
             assert_ne!(data_files(&root), former_files, "{stage:?} left nothing");
+            if is_soak() || at % 9 == 1 {
+                engines.keep(&root, &format!("killed after stage {at}"), &former, Globs::May(&whole));
+            }
             lake.append(batch(&SECOND, SHAPE)).unwrap();
         }
         Expected::of_lake(&Lake::open(&root).unwrap()).assert_same(&whole);
         assert_eq!(data_files(&root), whole_files, "killed after {stage:?}");
     }
+    engines.read();
 }
 
 /// What was left behind is cleared away even if the games come back in other batches, with other names.

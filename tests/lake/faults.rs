@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use saelake::lake::{Lake, LakeError, repair_lake, verify};
 
 use super::checksum::Expected;
+use super::engines::{Engines, Globs, is_soak};
 use super::synthetic::{SMALL, Shape, batch, first_batch};
 use super::{copy, folder};
 use crate::support::{self, program};
@@ -166,6 +167,8 @@ fn every_fault_is_named_and_repaired() {
     let expected = make(&whole);
     let answers = answers(&whole);
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let kept = folder();
+    let mut engines = Engines::new(kept.path());
     for (number, fault) in FAULTS.iter().enumerate() {
         let root = work.path().join(format!("fault-{number}"));
         copy(&whole, &root);
@@ -183,8 +186,11 @@ fn every_fault_is_named_and_repaired() {
         let mut lake = Lake::open(&root).unwrap();
         assert_eq!(lake.n_games(), left, "{}", fault.name);
         let lost: Vec<i64> = if left == 5 { Vec::new() } else { SECOND.to_vec() };
-        let kept = Expected::of_lake_without(&Lake::open(&whole).unwrap(), &lost);
-        Expected::of_lake(&lake).assert_same(&kept);
+        let rest = Expected::of_lake_without(&Lake::open(&whole).unwrap(), &lost);
+        Expected::of_lake(&lake).assert_same(&rest);
+        if is_soak() || number % 4 == 1 {
+            engines.keep(&root, &format!("repaired from {}", fault.name), &rest, Globs::Same);
+        }
         assert!(root.join("_quarantine/1").is_dir(), "{}", fault.name);
         if left < 5 {
             // What was lost can be collected again.
@@ -193,6 +199,7 @@ fn every_fault_is_named_and_repaired() {
         Expected::of_lake(&Lake::open(&root).unwrap()).assert_same(&expected);
         assert_eq!(verify(&root).unwrap().findings, [], "{}", fault.name);
     }
+    engines.read();
 }
 
 /// What questions answer, or what they say.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use saelake::lake::{Compaction, Lake, Order, Rewriting, Vacuum, verify};
 
 use super::checksum::Expected;
+use super::engines::{Engines, Globs, is_soak};
 use super::synthetic::{SMALL, Shape, batch, first_batch};
 use super::{copy, data_files, folder};
 use crate::support::program;
@@ -47,7 +48,7 @@ fn whole(work: &Path, what: &str) -> (Vec<Rewriting>, Expected) {
 
 /// The stages that are tried: all of them take too long for every run.
 fn tried(stages: &[Rewriting]) -> BTreeSet<usize> {
-    let step = if std::env::var_os("SAELAKE_SOAK").is_some() { 1 } else { 5 };
+    let step = if is_soak() { 1 } else { 5 };
     (0..stages.len()).step_by(step).chain([stages.len() - 1]).collect()
 }
 
@@ -58,12 +59,15 @@ fn a_killed_compaction_changes_no_row() {
     let answer = overview(&work.path().join("lake"));
     let (stages, after) = whole(work.path(), "compact");
     after.assert_same(&before);
+    let kept = folder();
+    let mut engines = Engines::new(kept.path());
     for at in tried(&stages) {
         let root = work.path().join(format!("compact-{at}"));
         copy(&work.path().join("lake"), &root);
         die(&root, "compact", at);
         let mut lake = Lake::open(&root).unwrap();
         Expected::of_lake(&lake).assert_same(&before);
+        engines.keep(&root, &format!("compaction killed after stage {at}"), &before, Globs::Unknown);
         if at % 3 == 0 {
             assert_eq!(overview(&root), answer, "killed after {:?}", stages[at]);
         }
@@ -71,7 +75,11 @@ fn a_killed_compaction_changes_no_row() {
         expected.add(&batch(&[77], SHAPE));
         lake.append(batch(&[77], SHAPE)).unwrap();
         check(&root, &expected, stages[at]);
+        if is_soak() || at % 10 == 0 {
+            engines.keep(&root, &format!("finished after stage {at}"), &expected, Globs::Same);
+        }
     }
+    engines.read();
 }
 
 #[test]
@@ -79,6 +87,8 @@ fn a_killed_drop_is_finished_by_the_next_writer() {
     let work = folder();
     drop(make(&work.path().join("lake")));
     let (stages, after) = whole(work.path(), "drop");
+    let kept = folder();
+    let mut engines = Engines::new(kept.path());
     for at in tried(&stages) {
         let root = work.path().join(format!("drop-{at}"));
         copy(&work.path().join("lake"), &root);
@@ -88,7 +98,11 @@ fn a_killed_drop_is_finished_by_the_next_writer() {
         assert!(!has_dropped || at < 2, "killed after {:?}", stages[at]);
         lake.vacuum(Vacuum { older_than: Duration::from_hours(1), quarantine: false }).unwrap();
         check(&root, &after, stages[at]);
+        if is_soak() || at % 10 == 0 {
+            engines.keep(&root, &format!("drop finished after stage {at}"), &after, Globs::Same);
+        }
     }
+    engines.read();
 }
 
 /// The rows are there, and every file is in a log.

@@ -10,9 +10,9 @@ use saelake::lake::{Lake, verify};
 use schemas::games;
 
 use super::checksum::Expected;
+use super::engines::{Engines, Globs};
 use super::synthetic::{Random, Shape, batch, first_batch};
-use super::{copy, data_files, folder};
-use crate::support::{python, repository, said};
+use super::{data_files, folder};
 
 const SHAPE: Shape = Shape { layers: &[8], steps: 1, tokens: 8, top_k: 3, heads: 1, keys: 2 };
 const ROOT: &str = "SAELAKE_TEST_RACE_ROOT";
@@ -133,7 +133,12 @@ fn check(root: &Path, plan: Plan) {
     assert_eq!(lake.n_games() as i64, plan.writers * plan.batches * plan.games);
     // Whoever was killed last left what the next writer clears away.
     lake.append_missing(first_batch(&plan.keys(0, 0), SHAPE)).unwrap();
-    Expected::of_lake(&lake).assert_same(&plan.expected(&lake));
+    let expected = plan.expected(&lake);
+    Expected::of_lake(&lake).assert_same(&expected);
+    let kept = folder();
+    let mut engines = Engines::new(kept.path());
+    engines.keep(root, "after the race", &expected, Globs::Same);
+    engines.read();
     let listed: usize = schemas::ALL.iter().map(|table| lake.files(table).unwrap().len()).sum();
     assert_eq!(data_files(root).len(), listed, "files that are in no log");
     assert_eq!(verify(root).unwrap().findings, []);
@@ -165,39 +170,6 @@ fn soak_eight_writers_of_two_hundred_games_each() {
     println!("1600 games of 8 writers in {seconds:.0} s, {killed} kills, {versions} versions of all tables");
 }
 
-/// Lakes as a kill left them, for other engines.
-struct Left<'a> {
-    folder: &'a Path,
-    script: Command,
-}
-
-impl<'a> Left<'a> {
-    fn new(folder: &'a Path) -> Self {
-        let mut script = Command::new(python());
-        script.arg(repository("tests/python/killed_readers.py"));
-        Self { folder, script }
-    }
-
-    /// Keeps a lake that has so many batches.
-    fn keep(&mut self, root: &Path, kill: usize, (expected, next): (&Expected, &Expected)) {
-        let lake = self.folder.join(format!("after-kill-{kill}"));
-        copy(root, &lake);
-        self.script.arg(&lake);
-        for (name, expected) in [("expected", expected), ("next", next)] {
-            let json = self.folder.join(format!("{name}-{kill}.json"));
-            fs::write(&json, expected.to_json().to_string()).unwrap();
-            self.script.arg(json);
-        }
-    }
-
-    /// What every engine finds in them is what was committed.
-    fn read(mut self) {
-        let read = self.script.output().unwrap();
-        assert!(read.status.success(), "{}", said(&read));
-        print!("{}", String::from_utf8_lossy(&read.stdout));
-    }
-}
-
 /// What the first batches of the one writer of a plan are in a lake.
 fn first_batches(plan: Plan, batches: i64) -> Expected {
     let mut expected = Expected::default();
@@ -212,7 +184,7 @@ fn first_batches(plan: Plan, batches: i64) -> Expected {
 /// after every tenth kill.
 fn killed_at_random(kills: usize, seed: u64) {
     let (folder, kept) = (folder(), folder());
-    let mut left = Left::new(kept.path());
+    let mut engines = Engines::new(kept.path());
     let root = folder.path().join("lake");
     let plan = Plan { writers: 1, batches: 8, games: 2 };
     let whole = folder.path().join("whole");
@@ -235,7 +207,8 @@ fn killed_at_random(kills: usize, seed: u64) {
             let expected = first_batches(plan, batches);
             Expected::of_lake(&lake).assert_same(&expected);
             if killed % 10 == 1 {
-                left.keep(&root, killed, (&expected, &first_batches(plan, (batches + 1).min(plan.batches))));
+                let next = first_batches(plan, (batches + 1).min(plan.batches));
+                engines.keep(&root, &format!("after kill {killed}"), &expected, Globs::May(&next));
             }
         }
         if !was_at_work {
@@ -247,7 +220,7 @@ fn killed_at_random(kills: usize, seed: u64) {
     assert!(begin(&root, plan, 0).wait().unwrap().success());
     Expected::of_lake(&Lake::open(&root).unwrap()).assert_same(&whole);
     check(&root, plan);
-    left.read();
+    engines.read();
 }
 
 #[test]

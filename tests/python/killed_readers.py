@@ -1,9 +1,9 @@
 """Reads lakes whose writers were killed in DuckDB, polars, pandas, deltalake and Spark, as data-layout.md tells to.
 
-usage: killed_readers.py LAKE EXPECTED.json NEXT.json [LAKE EXPECTED.json NEXT.json]...
+usage: killed_readers.py LAKE EXPECTED.json NEXT.json|- [LAKE EXPECTED.json NEXT.json|-]...
 
 EXPECTED.json is that of readers.py, for the games that were committed; NEXT.json counts the batch with them that the
-writer was at. Of every table, the rows of games that are in `games` count, in the block that it says, and of runs those
+writer was at. With - deltalake alone is asked: files that were replaced may still be there. Of every table, the rows of games that are in `games` count, in the block that it says, and of runs those
 that have one. deltalake must find what is expected. Who reads by a glob may find the file of `games` that was moved and
 not committed: then every table must have the rest of that batch, whole.
 """
@@ -11,6 +11,7 @@ not committed: then every table must have the rest of that batch, whole.
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,53 +24,50 @@ from spark_readers import read as read_spark
 def main() -> None:
     spark = cluster()
     engines = {
+        "deltalake": lambda lake, name, *about: read_delta(str(lake / name), *about),
         "DuckDB": lambda lake, name, *about: read_duckdb(pattern(lake, name, about[1]), *about),
         "polars": lambda lake, name, *about: read_polars(pattern(lake, name, about[1]), *about),
         "pandas": lambda lake, name, *about: read_pandas(str(lake / name), *about),
         "Spark": lambda lake, name, *about: read_spark(spark, lake, name, *about),
-        "deltalake": lambda lake, name, *about: read_delta(str(lake / name), *about),
     }
-    for place, *said in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3], strict=True):
-        lake, (expected, following) = Path(place), [json.loads(Path(text).read_text()) for text in said]
+    for place, said, following in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3], strict=True):
+        lake, expected = Path(place), json.loads(Path(said).read_text())
+        states = [state(expected)]
+        asked = ["deltalake"] if following == "-" else list(engines)
+        if following != "-":
+            states.append(state(json.loads(Path(following).read_text())))
         ahead = []
-        for engine, read in engines.items():
-            found = {name: (rows.num_rows, checksum(rows, about["columns"]))
-                     for name, about, rows in tables(lake, expected, read, engine)}
-            states = [{name: (about["rows"], about["checksum"]) for name, about in state.items()}
-                      for state in (expected, following)]
-            assert found == states[0] or (engine != "deltalake" and found == states[1]), (
-                f"{engine}: {lake} has {found}, not {states[0]}"
-            )
-            ahead += [engine] * (found != states[0])
-        print(f"{lake.name}: {expected['games']['rows']} games" + f", a batch more by glob in {ahead}" * bool(ahead))
+        for engine in asked:
+            found = {name: (rows.num_rows, checksum(rows, expected[name]["columns"]))
+                     for name, rows in counted(lake, expected, engines[engine], engine == "deltalake")}
+            may = states[:1] if engine == "deltalake" else states
+            assert found in may, f"{engine}: {lake} has {found}, not {states[0]}"
+            if found != states[0]:
+                ahead.append(engine)
+        more = f", and a batch under way in {', '.join(ahead)}" if ahead else ""
+        print(f"{lake.name}: {expected['games']['rows']} games in {', '.join(asked)}{more}")
     spark.stop()
 
 
-def tables(lake: Path, expected: dict, read: object, engine: str):
-    """The rows of every table that count."""
-    games = None
+def state(expected: dict) -> dict:
+    return {name: (about["rows"], about["checksum"]) for name, about in expected.items()}
+
+
+def counted(lake: Path, expected: dict, read: Callable, by_log: bool) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of every table that count, those of `games` first."""
     for name in sorted(expected, key=lambda name: name != "games"):
         columns, folders = expected[name]["columns"], expected[name]["folders"]
-        if engine == "deltalake" or any((lake / name).rglob("part-*.parquet")):
+        if by_log or any((lake / name).rglob("part-*.parquet")):
             rows = read(lake, name, columns, folders)
         else:
             # Nobody reads a glob that names no file.
-            rows = pa.table({column: pa.array([], kind) for column, kind in empty(columns)})
+            rows = pa.table({column: pa.array([], ARROW[kind]) for column, kind in columns.items()})
         if name == "games":
             games = rows
-            homes = set(zip(rows["game"].to_pylist(), rows["game_block"].to_pylist()))
-            keys, runs = {game for game, _ in homes}, set(games["run"].to_pylist())
-        elif "game_block" in columns:
-            rows = rows.filter(pa.array([home in homes for home in zip(rows["game"].to_pylist(), rows["game_block"].to_pylist())], pa.bool_()))
-        elif "game" in columns:
-            rows = rows.filter(pa.array([game in keys for game in rows["game"].to_pylist()], pa.bool_()))
-        else:
-            rows = rows.filter(pa.array([run in runs for run in rows["run"].to_pylist()], pa.bool_()))
-        yield name, expected[name], rows
-
-
-def empty(columns: dict):
-    return [(column, ARROW[kind]) for column, kind in columns.items()]
+        key = ["game", "game_block"] if "game_block" in columns else ["game"] if "game" in columns else ["run"]
+        homes = set(zip(*(games[column].to_pylist() for column in key)))
+        counts = [home in homes for home in zip(*(rows[column].to_pylist() for column in key))]
+        yield name, rows.filter(pa.array(counts, pa.bool_()))
 
 
 if __name__ == "__main__":
