@@ -68,7 +68,8 @@ impl Tables {
 
     fn open_at(root: &Path, of_logs: Option<Arc<Listed>>) -> Result<Self, QueryError> {
         check_path(root)?;
-        let there = |table: &Table| is_there(root, of_logs.as_deref(), table);
+        let known = of_logs.clone();
+        let there = |table: &Table| is_there(root, known.as_deref(), table);
         formats::missing(root, formats::FIRST, there)?;
         let (mut listed, mut scans) = (BTreeMap::new(), BTreeMap::new());
         for table in schemas::ALL.into_iter().rev() {
@@ -91,7 +92,7 @@ impl Tables {
             exact: BTreeSet::new(),
             shown: scans,
             kept: Kept::default(),
-            listed: of_logs.clone(),
+            listed: of_logs,
         };
         tables.find_version(there)?;
         for table in schemas::ALL {

@@ -19,7 +19,7 @@ pub(super) fn keep_lake(folder: &Path) -> Vec<u8> {
     };
     let mut codes = vec![compact(Order::Game), compact(Order::Position)];
     codes.push(on_a_copy(folder, |lake| {
-        let first = BTreeSet::from_iter(lake.games().take(1));
+        let first: BTreeSet<i64> = lake.games().take(1).collect();
         lake.drop_games(&first, &mut |_| ()).map(drop).map_err(Error::from)
     }));
     codes.push(on_a_copy(folder, |lake| {
