@@ -169,6 +169,14 @@ pub enum LakeError {
         /// The bucket.
         bucket: String,
     },
+    /// The environment says of a lease what is no time.
+    #[error("{variable} is `{said}`, and the time of a lease is a number of seconds, 1 at least")]
+    BadLease {
+        /// The variable.
+        variable: &'static str,
+        /// What it says.
+        said: String,
+    },
     /// An object store failed.
     #[error("{} cannot be read or written: {said}", .path.display())]
     Store {
@@ -460,6 +468,7 @@ impl LakeError {
             | Self::BadUrl { .. }
             | Self::NotBuilt { .. }
             | Self::NoCredentials { .. }
+            | Self::BadLease { .. }
             | Self::Conflict { .. }
             | Self::GameExists { .. }
             | Self::Batch(_) => 2,

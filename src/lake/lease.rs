@@ -24,6 +24,9 @@ const LEASE: Duration = Duration::from_secs(30);
 /// The variable that says so in seconds. All writers of a lake must have the same.
 const LEASE_VARIABLE: &str = "SAELAKE_LEASE_SECONDS";
 
+/// The shortest that it may say: a slow answer of a store must not cost the lock.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
 /// How often a holder writes its lock in the time of a lease.
 const BEATS: u32 = 4;
 
@@ -78,7 +81,7 @@ struct Now {
 impl Lease {
     /// Waits for the lock.
     pub(super) fn take(store: &Store) -> Result<(Self, Left), LakeError> {
-        Self::take_for(store, lease())
+        Self::take_for(store, lease_asked_for()?)
     }
 
     fn take_for(store: &Store, lease: Duration) -> Result<(Self, Left), LakeError> {
@@ -126,6 +129,7 @@ impl Lease {
 
     /// Makes the lock, if there is none yet.
     pub(super) fn prepare(store: &Store) -> Result<(), LakeError> {
+        lease_asked_for()?;
         if find(store)?.is_none() {
             put(store, &Record { holder: String::new(), count: 1, state: State::Free }, PutMode::Create)?;
         }
@@ -231,9 +235,19 @@ fn holder() -> String {
     format!("{:x}-{:016x}", process::id(), RandomState::new().hash_one(Instant::now()))
 }
 
-fn lease() -> Duration {
-    let seconds = env::var(LEASE_VARIABLE).ok().and_then(|text| text.parse().ok());
-    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(LEASE)
+/// The time that the environment says.
+fn lease_asked_for() -> Result<Duration, LakeError> {
+    let said = env::var_os(LEASE_VARIABLE).map(|said| said.to_string_lossy().into_owned());
+    lease(said.as_deref())
+}
+
+/// The time that is said, or the usual one where it says nothing.
+fn lease(said: Option<&str>) -> Result<Duration, LakeError> {
+    let Some(said) = said.filter(|said| !said.is_empty()) else { return Ok(LEASE) };
+    let seconds = said.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|lease| *lease >= SHORTEST_LEASE)
+        .ok_or_else(|| LakeError::BadLease { variable: LEASE_VARIABLE, said: said.to_owned() })
 }
 
 fn path() -> String {
@@ -358,6 +372,18 @@ mod tests {
         assert!(lease.safely().unwrap() > SHORT / 4);
         thread::sleep(SHORT);
         assert!(matches!(lease.safely(), Err(LakeError::LockLost { .. })));
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_refused() {
+        for said in [None, Some("")] {
+            assert_eq!(lease(said).unwrap(), LEASE);
+        }
+        assert_eq!(lease(Some("2.5")).unwrap(), Duration::from_millis(2500));
+        for said in ["30s", "0", "0.5", "-1", "NaN", "inf", "1e300", "thirty"] {
+            let refused = lease(Some(said)).unwrap_err();
+            assert!(refused.to_string().contains(said) && refused.exit_code() == 2, "{refused}");
+        }
     }
 
     #[test]

@@ -364,6 +364,12 @@ fn collect_and_plan_know_a_bucket() {
         ["--lake", place, "--prompts", prompts.to_str().unwrap(), "--layers", "8", "--device", "cpu"];
     let plan = server.program(&[&["plan"], &options[..]].concat());
     assert!(plan.status.success(), "{}", said(&plan));
+    let mut program = Command::new(env!("CARGO_BIN_EXE_saelake"));
+    let odd = server.with(program.arg("collect").args(options)).env("SAELAKE_LEASE_SECONDS", "30s").output();
+    let odd = odd.unwrap();
+    assert_eq!(odd.status.code(), Some(2));
+    assert!(said(&odd).contains("SAELAKE_LEASE_SECONDS is `30s`"), "{}", said(&odd));
+    assert_eq!(server.program(&["lake", "info", place]).status.code(), Some(2), "nothing was made");
     let made = server.program(&[&["collect"], &options[..]].concat());
     assert!(made.status.success(), "{}", said(&made));
     assert!(said(&made).contains("1 games, 1 steps"), "{}", said(&made));
