@@ -1,15 +1,17 @@
 //! The target of an export: there whole or not at all.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, TempDir};
 
 use super::ExchangeError;
 
 /// A folder beside the target, which takes its place at the end and is removed if that does not come.
 pub(super) struct Output {
     target: PathBuf,
-    aside: PathBuf,
-    is_whole: bool,
+    aside: TempDir,
 }
 
 impl Output {
@@ -27,36 +29,45 @@ impl Output {
         if !is_free {
             return Err(occupied());
         }
-        let aside = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
-        fs::create_dir_all(&aside).map_err(|error| ExchangeError::unwritable(&aside, error))?;
-        Ok(Self { target: target.to_owned(), aside, is_whole: false })
+        let beside = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let beside = beside.unwrap_or_else(|| Path::new("."));
+        let failed = |error| ExchangeError::unwritable(beside, error);
+        fs::create_dir_all(beside).map_err(failed)?;
+        // A name that nobody has used: what a killed export has left must not be taken for this one's.
+        let aside = Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempdir_in(beside);
+        Ok(Self { target: target.to_owned(), aside: aside.map_err(failed)? })
     }
 
     /// Where files are written until then.
     pub(super) fn folder(&self) -> &Path {
-        &self.aside
+        self.aside.path()
     }
 
-    /// Gives the folder its name.
+    /// Gives the folder its name, once the disk has what is in it.
     pub(super) fn end(mut self) -> Result<(), ExchangeError> {
         let failed = |error| ExchangeError::unwritable(&self.target, error);
+        File::open(self.aside.path()).and_then(|folder| sync_all_of(&folder)).map_err(failed)?;
         if self.target.exists() {
             // An empty one; where somebody has put a file meanwhile, this fails.
             fs::remove_dir(&self.target).map_err(failed)?;
         }
-        fs::rename(&self.aside, &self.target).map_err(failed)?;
-        self.is_whole = true;
+        fs::rename(self.aside.path(), &self.target).map_err(failed)?;
+        self.aside.disable_cleanup(true);
         Ok(())
     }
 }
 
-impl Drop for Output {
-    fn drop(&mut self) {
-        if !self.is_whole {
-            // What counts is why the export failed.
-            let _ = fs::remove_dir_all(&self.aside);
-        }
-    }
+/// Waits until the disk has all files of the file system that a folder is on: there may be tens of thousands.
+#[cfg(target_os = "linux")]
+fn sync_all_of(folder: &File) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(folder)?)
+}
+
+/// The same where a system can only wait for all of its file systems.
+#[cfg(not(target_os = "linux"))]
+fn sync_all_of(_: &File) -> io::Result<()> {
+    rustix::fs::sync();
+    Ok(())
 }
 
 #[cfg(test)]
@@ -67,10 +78,14 @@ mod tests {
     fn a_target_is_whole_or_not_there() {
         let root = std::env::temp_dir().join(format!("saelake-output-{}", std::process::id()));
         let target = root.join("out");
+        fs::create_dir_all(root.join(".out.left.part")).unwrap();
         let begun = Output::begin(&target).unwrap();
         fs::write(begun.folder().join("a"), "a").unwrap();
-        drop(begun);
-        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+        // Another one at the same time, as by a process of the same number in another container.
+        let other = Output::begin(&target).unwrap();
+        assert_ne!(begun.folder(), other.folder());
+        drop((begun, other));
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
         fs::create_dir(&target).unwrap();
         let begun = Output::begin(&target).unwrap();
         fs::write(begun.folder().join("a"), "a").unwrap();
@@ -78,7 +93,7 @@ mod tests {
         assert_eq!(fs::read_to_string(target.join("a")).unwrap(), "a");
         assert!(matches!(Output::begin(&target), Err(ExchangeError::Occupied { .. })));
         assert!(matches!(Output::begin(&target.join("a")), Err(ExchangeError::Occupied { .. })));
-        assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 2);
         fs::remove_dir_all(root).unwrap();
     }
 }

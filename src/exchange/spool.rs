@@ -1,6 +1,6 @@
 //! Bytes that are written as they come, and copied when their count is known.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
@@ -15,10 +15,7 @@ pub(super) struct Spool {
 impl Spool {
     /// An empty one, on the disk of `folder`.
     pub(super) fn new(folder: &Path) -> Result<Self, ExchangeError> {
-        let path = folder.join(".spool");
-        let failed = |error| ExchangeError::unwritable(&path, error);
-        let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(failed)?;
-        fs::remove_file(&path).map_err(failed)?;
+        let file = tempfile::tempfile_in(folder).map_err(|error| ExchangeError::unwritable(folder, error))?;
         Ok(Self { file: BufWriter::new(file), bytes: 0 })
     }
 
