@@ -114,8 +114,7 @@ impl Index {
             }
         })?;
         let used: BTreeSet<usize> = self.games.values().filter_map(|game| game.run).collect();
-        for (index, run) in self.runs.iter().enumerate().filter(|(index, _)| !used.contains(index)) {
-            debug_assert!(index < self.runs.len());
+        for (_, run) in self.runs.iter().enumerate().filter(|(index, _)| !used.contains(index)) {
             findings.table(runs::TABLE.name, Remedy::Runs, format!("run `{}` has no games", run.run));
         }
         Ok(())
