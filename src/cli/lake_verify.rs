@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Ending, ui};
 use crate::error::Error;
-use crate::lake::{Finding, Repaired, Verified, repair_lake, verify};
+use crate::lake::{Finding, Repaired, Verified, repair_lake_watched, verify_watched};
 
 /// What to check.
 #[derive(Args, Debug)]
@@ -30,12 +30,22 @@ enum Format {
 
 /// Checks a lake; repairs it if that is asked.
 pub(super) fn run(options: &Options) -> Result<Ending, Error> {
-    let repaired = if options.repair {
-        repair_lake(&options.lake)?
-    } else {
-        let after = verify(&options.lake)?;
-        Repaired { findings: after.findings.clone(), after, ..Repaired::default() }
+    let bar = ui::progress(0, "files and partitions");
+    let watch = |done, of| {
+        bar.set_length(of);
+        bar.set_position(done);
     };
+    let repaired = if options.repair {
+        repair_lake_watched(&options.lake, &watch)
+    } else {
+        verify_watched(&options.lake, &watch).map(|after| Repaired {
+            findings: after.findings.clone(),
+            after,
+            ..Repaired::default()
+        })
+    };
+    bar.finish_and_clear();
+    let repaired = repaired?;
     let is_sound = repaired.after.findings.is_empty();
     match options.format {
         Format::Json => ui::data(format!("{}\n", to_json(&repaired)).as_bytes())?,

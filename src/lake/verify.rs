@@ -1,10 +1,12 @@
 //! Checking a lake: every file against its log, and every row against the others.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::layout::FileName;
+use super::layout::{FileName, Folders};
 use super::log::Log;
 use super::store::Store;
 use super::verify_file::{self, Facts};
@@ -33,18 +35,51 @@ pub struct Verified {
     pub unsummed: u64,
 }
 
+/// Whom a check tells how far it is: parts of the lake that are checked, of how many.
+pub(super) type Watch<'a> = dyn Fn(u64, u64) + Sync + 'a;
+
+/// Counts what is checked: each file by itself, and then each partition with the others.
+struct Meter<'a> {
+    watch: &'a Watch<'a>,
+    done: AtomicU64,
+    of: u64,
+}
+
+impl<'a> Meter<'a> {
+    fn of(logs: &[Log], watch: &'a Watch<'a>) -> Self {
+        let files = || logs.iter().flat_map(|log| log.files.values());
+        let partitions: BTreeSet<Folders> = files().map(|file| file.folders).collect();
+        let partitions = partitions.into_iter().filter(|folders| folders.layer.is_some()).count();
+        Self { watch, done: AtomicU64::new(0), of: (files().count() + partitions) as u64 }
+    }
+
+    fn step(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        // Partitions that should be there and are not were not counted before.
+        (self.watch)(done, self.of.max(done));
+    }
+}
+
 /// Reads all of a lake and says what is wrong with it. Nothing is written, and no lock is taken: what a writer changes
 /// meanwhile may be told as if it were wrong.
 ///
 /// # Errors
 /// If there is no lake, its format is a later one, or the disk or the network fails.
-pub fn verify(place: impl AsRef<std::path::Path>) -> Result<Verified, LakeError> {
+pub fn verify(place: impl AsRef<Path>) -> Result<Verified, LakeError> {
+    verify_watched(place, &|_, _| {})
+}
+
+/// The same, and says how far it is.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_watched(place: impl AsRef<Path>, watch: &Watch<'_>) -> Result<Verified, LakeError> {
     let store = super::open::place_of_lake(place.as_ref())?;
-    check(&store)
+    check(&store, watch)
 }
 
 /// The same, of a lake that is known to be there.
-pub(super) fn check(store: &Store) -> Result<Verified, LakeError> {
+pub(super) fn check(store: &Store, watch: &Watch<'_>) -> Result<Verified, LakeError> {
     let (mut findings, mut verified) = (Findings::default(), Verified::default());
     let Some((logs, format)) = open_logs(store, &mut findings)? else {
         verified.findings = findings.0;
@@ -53,12 +88,13 @@ pub(super) fn check(store: &Store) -> Result<Verified, LakeError> {
     for log in &logs {
         unlisted(log, &mut findings)?;
     }
+    let meter = Meter::of(&logs, watch);
     let mut sound = Sound(Vec::new());
     for log in &logs {
         let files = log.files();
         verified.files += files.len() as u64;
         verified.unsummed += files.iter().filter(|file| file.sha256.is_none()).count() as u64;
-        let files = sound_files(log, files, format, &mut findings)?;
+        let files = sound_files(log, files, format, (&meter, &mut findings))?;
         verified.rows += files.iter().map(|(_, facts)| facts.rows).sum::<u64>();
         verified.bytes += files.iter().map(|(file, _)| file.bytes).sum::<u64>();
         sound.0.push((log, files));
@@ -76,7 +112,11 @@ pub(super) fn check(store: &Store) -> Result<Verified, LakeError> {
     verify_tokens::check(&sound, &mut index, &mut findings)?;
     let partitions: Vec<_> = verify_large::partitions(&sound, &index).into_iter().collect();
     let of_partitions = partitions.into_par_iter();
-    let found = of_partitions.map(|folders| verify_large::check(&sound, &index, folders, format));
+    let found = of_partitions.map(|folders| {
+        let found = verify_large::check(&sound, &index, folders, format);
+        meter.step();
+        found
+    });
     for found in found.collect::<Result<Vec<_>, _>>()? {
         findings.0.extend(found.0);
     }
@@ -145,12 +185,13 @@ fn sound_files(
     log: &Log,
     files: Vec<DataFile>,
     format: Format,
-    findings: &mut Findings,
+    (meter, findings): (&Meter<'_>, &mut Findings),
 ) -> Result<Vec<(DataFile, Facts)>, LakeError> {
     let checked: Vec<(DataFile, Result<Facts, String>)> = files
         .into_par_iter()
         .map(|file| {
             let checked = verify_file::check(log, &file, format);
+            meter.step();
             (file, checked)
         })
         .collect();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::drop::drop_rows;
 use super::lock::{Held, Left};
-use super::verify::{Verified, check};
+use super::verify::{Verified, Watch, check};
 use super::verify_finding::Remedy;
 use super::verify_quarantine::Gone;
 use super::{DataFile, Finding, Lake, LakeError, drop, drop_runs};
@@ -34,12 +34,20 @@ pub struct Repaired {
 /// # Errors
 /// If something cannot be read or written.
 pub fn repair(place: impl AsRef<Path>) -> Result<Repaired, LakeError> {
+    repair_watched(place, &|_, _| {})
+}
+
+/// The same, and says how far each of its checks is.
+///
+/// # Errors
+/// As [`repair`].
+pub fn repair_watched(place: impl AsRef<Path>, watch: &Watch<'_>) -> Result<Repaired, LakeError> {
     let store = super::open::place_of_lake(place.as_ref())?;
     let lock = Held::take(&store)?;
     let gone = Gone::to_quarantine(&store)?;
     let mut done = Repaired::default();
     for _ in 0..MOST_ROUNDS {
-        done.after = check(&store)?;
+        done.after = check(&store, watch)?;
         let new = done.after.findings.iter().filter(|finding| !done.findings.contains(finding));
         let new: Vec<Finding> = new.cloned().collect();
         if !new.iter().any(Finding::is_repairable) {

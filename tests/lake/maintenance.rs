@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use saelake::lake::{Compaction, Lake, LakeError, Order, Vacuum, verify};
+use saelake::lake::{Compaction, Lake, LakeError, Order, Vacuum, verify, verify_watched};
 use schemas::{Table, Values, attention, features, prefixes};
 
 use super::checksum::Expected;
@@ -41,6 +42,20 @@ fn assert_sound(root: &Path) {
     let verified = verify(root).unwrap();
     assert_eq!(verified.findings, [], "{}", root.display());
     assert_eq!(verified.games, Lake::open(root).unwrap().n_games() as u64);
+}
+
+#[test]
+fn a_check_says_how_far_it_is() {
+    let work = folder();
+    let lake = lake_of(work.path(), &[2, 1], SMALL);
+    let files: usize = schemas::ALL.iter().map(|table| lake.files(table).unwrap().len()).sum();
+    let seen = Mutex::new(Vec::new());
+    let verified = verify_watched(work.path(), &|done, of| seen.lock().unwrap().push((done, of))).unwrap();
+    let mut seen = seen.into_inner().unwrap();
+    seen.sort_unstable();
+    let of = (files + SMALL.layers.len()) as u64;
+    assert_eq!(seen, (1..=of).map(|done| (done, of)).collect::<Vec<_>>());
+    assert_eq!(verified.files, files as u64);
 }
 
 #[test]
