@@ -11,20 +11,24 @@ use crate::{Result, middle, say};
 const GAMES: i64 = 100_000;
 
 /// Games of an append.
-const BATCH: i64 = 1_000;
+const BATCHES: [i64; 2] = [1_000, 100];
 
 /// As little as a game can have: it is their number that counts.
 const SHAPE: Shape = Shape { steps: 1, tokens: 8, layers: &[8], top_k: 2, heads: 1, keys: 1 };
 
 pub(crate) fn run() -> Result<()> {
+    BATCHES.into_iter().try_for_each(of_batches)
+}
+
+fn of_batches(size: i64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let begun = Instant::now();
     let mut lake = Lake::create_or_open(folder.path())?;
-    for first in (0..GAMES).step_by(BATCH as usize) {
-        let keys = (first..first + BATCH).collect::<Vec<_>>();
+    for first in (0..GAMES).step_by(size as usize) {
+        let keys = (first..first + size).collect::<Vec<_>>();
         lake.append(if first == 0 { first_batch(&keys, SHAPE) } else { batch(&keys, SHAPE) })?;
     }
-    say(&format!("\n| a lake of {GAMES} games in {} appends | seconds |", GAMES / BATCH))?;
+    say(&format!("\n| a lake of {GAMES} games in {} appends | seconds |", GAMES / size))?;
     say("|---|--:|")?;
     say(&format!("| appending them | {:.1} |", begun.elapsed().as_secs_f64()))?;
     say(&format!("| opening it | {:.2} |", open(folder.path())?))?;

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use schemas::{Table, Values, dictionaries, games, runs};
 
+use super::at_once::at_once;
 use super::log::Log;
 use super::{DataFile, LakeError, file, statistics};
 
@@ -79,13 +81,14 @@ impl Contents {
     /// The version is looked at before anything else: what a later layout means is not known.
     fn refuse_later_format(&self, logs: &[Log]) -> Result<(), LakeError> {
         for log in logs.iter().filter(|log| log.table.name == runs::TABLE.name) {
-            for file in self.unread(log) {
+            at_once(self.unread(log), |file| {
                 let footer = file::footer(&log.store, &log.path(&file.path))?;
                 let found = statistics::greatest(&footer, "format_version").unwrap_or(0);
                 if found > schemas::FORMAT_VERSION {
                     return Err(LakeError::FormatTooNew { found, supported: schemas::FORMAT_VERSION });
                 }
-            }
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -97,8 +100,8 @@ impl Contents {
         log.files.values().filter(is_new).collect()
     }
 
-    /// Every new row of a table, file by file.
-    fn rows<R: Default>(
+    /// Every new row of a table, in the order of the files; several of them are read at a time.
+    fn rows<R: Default + Send>(
         &mut self,
         logs: &[Log],
         table: &'static Table,
@@ -107,10 +110,19 @@ impl Contents {
     ) -> Result<R, LakeError> {
         let mut all = R::default();
         for log in logs.iter().filter(|log| log.table.name == table.name) {
-            for file in self.unread(log) {
-                // The file's reader has checked the types already.
+            let unread: Vec<DataFile> = self.unread(log).into_iter().cloned().collect();
+            // The file's reader checks the types.
+            let rows = |file: &DataFile| {
                 let values = file::read(table, &log.store, &log.path(&file.path))?;
-                append(&mut all, from_values(values).unwrap_or_default());
+                Ok(from_values(values).unwrap_or_default())
+            };
+            let read = if log.store.objects().is_some() {
+                at_once(unread.iter().collect(), rows)?
+            } else {
+                unread.par_iter().map(rows).collect::<Result<Vec<_>, LakeError>>()?
+            };
+            for (file, rows) in unread.iter().zip(read) {
+                append(&mut all, rows);
                 self.remember(table, file);
             }
         }
