@@ -128,20 +128,25 @@ fn versions(root: &Path) -> usize {
     schemas::ALL.iter().map(entries).sum()
 }
 
-fn check(root: &Path, plan: Plan) {
+/// The lake is whole; a copy of it is kept for the engines.
+fn check(root: &Path, plan: Plan, engines: &mut Engines<'_>) {
     let mut lake = Lake::open(root).unwrap();
     assert_eq!(lake.n_games() as i64, plan.writers * plan.batches * plan.games);
     // Whoever was killed last left what the next writer clears away.
     lake.append_missing(first_batch(&plan.keys(0, 0), SHAPE)).unwrap();
     let expected = plan.expected(&lake);
     Expected::of_lake(&lake).assert_same(&expected);
-    let kept = folder();
-    let mut engines = Engines::new(kept.path());
-    engines.keep(root, "after the race", &expected, Globs::Same);
-    engines.read();
+    engines.keep(root, "when all was done", &expected, Globs::Same);
     let listed: usize = schemas::ALL.iter().map(|table| lake.files(table).unwrap().len()).sum();
     assert_eq!(data_files(root).len(), listed, "files that are in no log");
     assert_eq!(verify(root).unwrap().findings, []);
+}
+
+fn read_checked(root: &Path, plan: Plan) {
+    let kept = folder();
+    let mut engines = Engines::new(kept.path());
+    check(root, plan, &mut engines);
+    engines.read();
 }
 
 #[test]
@@ -151,7 +156,7 @@ fn three_writers_that_are_killed_lose_and_double_nothing() {
     let plan = Plan { writers: 3, batches: 6, games: 2 };
     race(&root, plan, 8, Duration::from_millis(120));
     versions(&root);
-    check(&root, plan);
+    read_checked(&root, plan);
 }
 
 #[test]
@@ -166,7 +171,7 @@ fn soak_eight_writers_of_two_hundred_games_each() {
     let killed = race(&root, plan, 100, Duration::from_millis(900));
     let seconds = start.elapsed().as_secs_f64();
     let versions = versions(&root);
-    check(&root, plan);
+    read_checked(&root, plan);
     println!("1600 games of 8 writers in {seconds:.0} s, {killed} kills, {versions} versions of all tables");
 }
 
@@ -213,13 +218,13 @@ fn killed_at_random(kills: usize, seed: u64) {
         }
         if !was_at_work {
             Expected::of_lake(&Lake::open(&root).unwrap()).assert_same(&whole);
-            check(&root, plan);
+            check(&root, plan, &mut engines);
             fs::remove_dir_all(&root).unwrap();
         }
     }
     assert!(begin(&root, plan, 0).wait().unwrap().success());
     Expected::of_lake(&Lake::open(&root).unwrap()).assert_same(&whole);
-    check(&root, plan);
+    check(&root, plan, &mut engines);
     engines.read();
 }
 

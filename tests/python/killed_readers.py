@@ -3,9 +3,10 @@
 usage: killed_readers.py LAKE EXPECTED.json NEXT.json|- [LAKE EXPECTED.json NEXT.json|-]...
 
 EXPECTED.json is that of readers.py, for the games that were committed; NEXT.json counts the batch with them that the
-writer was at. With - deltalake alone is asked: files that were replaced may still be there. Of every table, the rows of games that are in `games` count, in the block that it says, and of runs those
-that have one. deltalake must find what is expected. Who reads by a glob may find the file of `games` that was moved and
-not committed: then every table must have the rest of that batch, whole.
+writer was at. With - deltalake alone is asked: files that were replaced may still be there. Of every table, the rows of
+games that are in `games` count, in the block that it says, and of runs those that have one. deltalake must find what is
+expected. Who reads by a glob may find the file of `games` that was moved and not committed: then every table must have
+the rest of that batch, whole.
 """
 
 import json
