@@ -31,6 +31,7 @@ mod lake_compact;
 mod lake_drop;
 mod lake_export;
 mod lake_import;
+mod lake_info;
 mod lake_upgrade;
 mod lake_vacuum;
 mod lake_verify;

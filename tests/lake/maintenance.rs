@@ -249,6 +249,14 @@ fn the_commands_say_what_they_did() {
         serde_json::from_str(&said(&["verify", lake, "--format", "json"], 0)).unwrap();
     assert_eq!((json["sound"].as_bool(), json["games"].as_u64()), (Some(true), Some(2)));
     assert!(said(&["info", lake], 0).contains("positions all, 23 bits"));
+    let json: serde_json::Value =
+        serde_json::from_str(&said(&["info", lake, "--format", "json"], 0)).unwrap();
+    let opened = Lake::open(&root).unwrap();
+    for (table, told) in schemas::ALL.iter().zip(json["tables"].as_array().unwrap()) {
+        let rows: u64 = opened.files(table).unwrap().iter().map(|file| file.rows).sum();
+        assert_eq!((told["name"].as_str(), told["rows"].as_u64()), (Some(table.name), Some(rows)));
+    }
+    assert_eq!(json["runs"][0]["positions"], "all");
 }
 
 /// A lake of the first format, brought up to date, is sound and takes games.
