@@ -16,6 +16,7 @@ use crate::{
     place::{equals, filtered},
     prompts::{self, Prompts, floats, ints},
     ranking::{By, first_of_each},
+    tally::Tally,
     walk::{Rows, walk},
 };
 
@@ -182,18 +183,17 @@ impl Measures {
 
 /// At how many ranked positions each feature fires, by layer.
 #[derive(Default)]
-struct Fires(BTreeMap<i32, Vec<i64>>);
+struct Fires(BTreeMap<i32, Tally<i64>>);
 
 impl Fires {
     fn of(rows: &Rows<'_>) -> PolarsResult<Self> {
         let (positions, features) = (ints(rows.frame, "position")?, ints(rows.frame, "feature")?);
-        let width = features.iter().max().map_or(0, |last| *last as usize + 1);
-        let mut fires = BTreeMap::new();
+        let mut fires = BTreeMap::<i32, Tally<i64>>::new();
         for (prompt, layers) in rows.by_step() {
             for layer in &layers {
-                let counts = fires.entry(layer.layer).or_insert_with(|| vec![0; width]);
+                let counts = fires.entry(layer.layer).or_default();
                 for row in layer.rows().filter(|row| prompt.is_ranked(positions[*row])) {
-                    counts[features[row] as usize] += 1;
+                    *counts.of(features[row]) += 1;
                 }
             }
         }
@@ -202,25 +202,26 @@ impl Fires {
 
     fn of_rollup(frame: &DataFrame) -> PolarsResult<Self> {
         let (features, counts) = (ints(frame, "feature")?, ints(frame, "count")?);
-        let width = features.iter().max().map_or(0, |last| *last as usize + 1);
-        let mut fires = BTreeMap::new();
+        let mut fires = BTreeMap::<i32, Tally<i64>>::new();
         let mut start = 0;
         for of_layer in ints(frame, "layer")?.chunk_by(|one, next| one == next) {
             let end = start + of_layer.len();
-            let sums = fires.entry(of_layer[0]).or_insert_with(|| vec![0; width]);
+            let sums = fires.entry(of_layer[0]).or_default();
             for (feature, count) in features[start..end].iter().zip(&counts[start..end]) {
-                sums[*feature as usize] += i64::from(*count);
+                *sums.of(*feature) += i64::from(*count);
             }
             start = end;
         }
         Ok(Self(fires))
     }
 
-    fn rows(self) -> PolarsResult<DataFrame> {
-        let counts = self.0.iter().flat_map(|(layer, counts)| {
-            counts.iter().enumerate().map(|(feature, count)| (*layer, feature as i32, *count))
-        });
-        let counts = counts.filter(|(_, _, count)| *count > 0).collect::<Vec<_>>();
+    fn rows(mut self) -> PolarsResult<DataFrame> {
+        let counts = self
+            .0
+            .iter_mut()
+            .flat_map(|(layer, counts)| counts.take().map(|(feature, count)| (*layer, feature, count)));
+        let mut counts = counts.filter(|(_, _, count)| *count > 0).collect::<Vec<_>>();
+        counts.sort_unstable();
         df!(
             "layer" => counts.iter().map(|(layer, _, _)| *layer).collect::<Vec<_>>(),
             "feature" => counts.iter().map(|(_, feature, _)| *feature).collect::<Vec<_>>(),

@@ -252,6 +252,18 @@ pub enum QueryError {
         /// The run it names.
         run: String,
     },
+    /// A step decides where it has no token.
+    #[error("step {step} of game {game} decides at position {decision}, and `tokens` has {found} of it")]
+    DecisionOutside {
+        /// Key of the game.
+        game: i64,
+        /// The step.
+        step: i32,
+        /// Where it decides.
+        decision: i32,
+        /// Its rows of `tokens`.
+        found: usize,
+    },
     /// The attention of the decision is not there for every head.
     #[error("layer {layer} of step {step} of game {game} has attention of {found} heads, not of {expected}")]
     MissingHeads {
@@ -326,6 +338,7 @@ impl QueryError {
             | Self::NoUse { .. }
             | Self::Needs { .. }
             | Self::UnknownRun { .. }
+            | Self::DecisionOutside { .. }
             | Self::MissingHeads { .. }
             | Self::Engine(_)
             | Self::Output(_) => return None,
@@ -368,6 +381,7 @@ impl QueryError {
             | Self::WrongType { .. }
             | Self::List { .. }
             | Self::UnknownRun { .. }
+            | Self::DecisionOutside { .. }
             | Self::MissingHeads { .. }
             | Self::Engine(_)
             | Self::Output(_) => 3,

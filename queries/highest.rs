@@ -1,5 +1,9 @@
 //! The highest activation of each feature in each of some groups of tokens of a step.
 
+use std::collections::BTreeMap;
+
+use crate::tally::IN_ARRAYS;
+
 /// By group and feature, as one array that is used for step after step: nothing is hashed, and only what was
 /// written is cleared.
 #[derive(Default)]
@@ -8,16 +12,24 @@ pub(crate) struct Highest {
     width: usize,
     values: Vec<f32>,
     written: Vec<usize>,
+    /// Those of features that are in no array, by group and feature.
+    far: BTreeMap<(usize, i32), f32>,
 }
 
 impl Highest {
     /// For features that are all among these.
     pub(crate) fn of(features: &[i32]) -> Self {
-        Self { width: features.iter().max().map_or(0, |last| *last as usize + 1), ..Self::default() }
+        let near = features.iter().map(|feature| *feature as usize).filter(|feature| *feature < IN_ARRAYS);
+        Self { width: near.max().map_or(0, |last| last + 1), ..Self::default() }
     }
 
     /// Takes in an activation above 0.
     pub(crate) fn raise(&mut self, group: usize, feature: i32, activation: f32) {
+        if feature as usize >= self.width {
+            let highest = self.far.entry((group, feature)).or_default();
+            *highest = highest.max(activation);
+            return;
+        }
         let place = group * self.width + feature as usize;
         if place >= self.values.len() {
             self.values.resize((group + 1) * self.width, 0.0);
@@ -30,17 +42,23 @@ impl Highest {
 
     /// The highest activation, 0 where there was none.
     pub(crate) fn at(&self, group: usize, feature: i32) -> f32 {
+        if feature as usize >= self.width {
+            return self.far.get(&(group, feature)).copied().unwrap_or_default();
+        }
         self.values.get(group * self.width + feature as usize).copied().unwrap_or_default()
     }
 
     /// Group, feature and highest activation, where there was one.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, i32, f32)> {
         let width = self.width;
-        self.written.iter().map(move |place| (place / width, (place % width) as i32, self.values[*place]))
+        let near = self.written.iter();
+        let near = near.map(move |place| (place / width, (place % width) as i32, self.values[*place]));
+        near.chain(self.far.iter().map(|((group, feature), highest)| (*group, *feature, *highest)))
     }
 
     /// Forgets all, for the next step.
     pub(crate) fn clear(&mut self) {
+        self.far.clear();
         for place in self.written.drain(..) {
             self.values[place] = 0.0;
         }

@@ -104,7 +104,7 @@ impl Prompts {
                 decision: decision.and_then(Decision::of),
                 spans: Vec::new(),
                 sizes: Vec::new(),
-                ranked: vec![false; places(positions[row])],
+                ranked: Vec::new(),
                 starts: Vec::new(),
                 members: Vec::new(),
             };
@@ -116,9 +116,22 @@ impl Prompts {
         Ok(Self { block: None, steps: found, by_step, names: Vec::new() })
     }
 
-    fn add_tokens(&mut self, frame: &DataFrame, specials: Specials) -> PolarsResult<()> {
+    /// # Errors
+    /// [`QueryError::DecisionOutside`]: what a step says of its length is not believed without its tokens.
+    fn add_tokens(&mut self, frame: &DataFrame, specials: Specials) -> Result<(), QueryError> {
         let (games, steps, positions) =
             (longs(frame, "game")?, ints(frame, "step")?, ints(frame, "position")?);
+        let index = |row: usize| self.by_step.get(&(games[row], steps[row])).copied();
+        let mut counts = vec![0; self.steps.len()];
+        (0..games.len()).filter_map(index).for_each(|index| counts[index] += 1);
+        for (Prompt { game, step, decision_position, ranked, .. }, found) in self.steps.iter_mut().zip(counts)
+        {
+            let (places, decision) = (places(*decision_position), *decision_position);
+            if places > found {
+                return Err(QueryError::DecisionOutside { game: *game, step: *step, decision, found });
+            }
+            *ranked = vec![false; places];
+        }
         let special = frame.column("is_special")?.bool()?.iter();
         for (row, special) in special.enumerate() {
             let counts = special == Some(false) && positions[row] > 0;

@@ -6,7 +6,13 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use polars::prelude::PlHashMap;
+
 use crate::{prompts::Prompt, walk::Layer};
+
+/// Features below this have a place in an array. Most dictionaries have fewer; what a lake says of others takes no more
+/// memory than it has rows.
+pub(crate) const IN_ARRAYS: usize = 1 << 20;
 
 /// What is added up, if not everything.
 #[derive(Clone, Copy)]
@@ -80,6 +86,8 @@ fn tokens(range: Range<usize>, positions: &[i32], counts: impl Fn(usize) -> bool
 pub(crate) struct Tally<T> {
     /// By feature, one more than its place, 0 for one that has none.
     places: Vec<u32>,
+    /// The places of the features that are in no array.
+    far: PlHashMap<i32, usize>,
     found: Vec<(i32, T)>,
 }
 
@@ -93,6 +101,14 @@ impl<T: Default> Tally<T> {
     /// The place of a feature among those that were added to, which it is from now on.
     pub(crate) fn place(&mut self, feature: i32) -> usize {
         let index = feature as usize;
+        if index >= IN_ARRAYS {
+            let next = self.found.len();
+            let place = *self.far.entry(feature).or_insert(next);
+            if place == next {
+                self.found.push((feature, T::default()));
+            }
+            return place;
+        }
         if index >= self.places.len() {
             self.places.resize(index + 1, 0);
         }
@@ -110,8 +126,11 @@ impl<T: Default> Tally<T> {
 
     /// Every feature that was added to; nothing is left.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (i32, T)> {
+        self.far.clear();
         for (feature, _) in &self.found {
-            self.places[*feature as usize] = 0;
+            if let Some(place) = self.places.get_mut(*feature as usize) {
+                *place = 0;
+            }
         }
         self.found.drain(..)
     }

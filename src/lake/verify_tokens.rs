@@ -10,8 +10,8 @@ use super::verify_finding::{Findings, Remedy};
 use super::verify_index::{Game, Index, Strays};
 use super::verify_sound::Sound;
 
-/// The ids of the tokens of a game, by step and position.
-type Ids = BTreeMap<i32, Vec<i32>>;
+/// The tokens of a game, by step: position and id. None has a place before it was read: a lake may say anything.
+type Ids = BTreeMap<i32, Vec<(i32, i32)>>;
 
 /// Checks `prefixes`, `tokens` and `spans`.
 pub(super) fn check(sound: &Sound<'_>, index: &mut Index, findings: &mut Findings) -> Result<(), LakeError> {
@@ -84,13 +84,15 @@ fn read_tokens(sound: &Sound<'_>, index: &mut Index, findings: &mut Findings) ->
                 }
                 if !game.prefixes.is_empty() {
                     let of_step = ids.entry(key).or_default().entry(number).or_default();
-                    of_step.resize(of_step.len().max(position as usize + 1), -1);
-                    of_step[position as usize] = token_ids[row];
+                    of_step.push((position, token_ids[row]));
                 }
             }
             if game.steps.iter().all(|step| step.n_found == step.n_tokens)
-                && let Some(ids) = ids.remove(&key)
+                && let Some(mut ids) = ids.remove(&key)
             {
+                for of_step in ids.values_mut() {
+                    of_step.sort_unstable();
+                }
                 check_prefixes(key, game, &ids, findings);
             }
         }
@@ -102,7 +104,7 @@ fn read_tokens(sound: &Sound<'_>, index: &mut Index, findings: &mut Findings) ->
 /// Steps that share positions have the same tokens up to there.
 fn check_prefixes(key: i64, game: &Game, ids: &Ids, findings: &mut Findings) {
     let differs = |(step, _, end, stored): &&(i32, i32, i32, i32)| {
-        let until = |step: &i32| ids.get(step).and_then(|ids| ids.get(..*end as usize));
+        let until = |step: &i32| ids.get(step).map(|ids| &ids[..ids.partition_point(|token| token.0 < *end)]);
         until(step) != until(stored)
     };
     let is_elsewhere = |(_, start, end, stored): &&(i32, i32, i32, i32)| {
