@@ -5,6 +5,7 @@
 //! the files lead there: who opens one waits for ever. A file that brought the program down stays in
 //! `tests/fuzz/corpus`, by target and case, and is read in every run.
 
+mod cells;
 mod child;
 mod keepers;
 mod mutate;

@@ -221,18 +221,12 @@ fn copy_of(lake: &Path, folder: &TempDir) -> PathBuf {
     to
 }
 
-/// Opens a lake and asks some questions that read every table; what each came to.
+/// Opens a lake and asks every question; what each came to.
 pub(crate) fn ask_everything(lake: &Path) -> Vec<Result<(), QueryError>> {
     let tables = match Tables::open(lake) {
         Ok(tables) => tables,
         Err(error) => return vec![Err(error)],
     };
-    let all = Selection { scope: Scope::AllGames, ..Selection::default() };
-    let asked = [
-        Ok(queries::games::ask(&tables, &all)),
-        queries::overview::ask(&tables, &all),
-        attribution::ask(&tables, &Selection::default(), AsPublished::No),
-        queries::heatmap::ask(&tables, &all),
-    ];
+    let asked = asked::of_any_lake(&tables);
     asked.into_iter().map(|asked| asked.and_then(|asked| rows(asked).map(drop))).collect()
 }

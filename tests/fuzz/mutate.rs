@@ -4,6 +4,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 
+use super::cells;
+
 /// Where most of a file's structure lies: so many bytes at its beginning and at its end.
 const ENDS: usize = 512;
 
@@ -56,8 +58,11 @@ impl Mutator {
         })
     }
 
-    /// Changes a value of JSON, of a line of JSON, or of the header of safetensors.
+    /// Changes a value of JSON, of a line of JSON, of the header of safetensors, or of a Parquet file.
     fn structured(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if let Some(changed) = cells::change(bytes, self) {
+            return Some(changed);
+        }
         if let Ok(mut value) = serde_json::from_slice::<Value>(bytes) {
             self.change(&mut value);
             return Some(value.to_string().into_bytes());

@@ -264,6 +264,20 @@ pub(super) fn ask_each(tables: &Tables, selection: &Selection, of_all: bool, wha
     QUESTIONS.iter().filter(|question| question.scopes.contains(&of_all)).map(asked).collect()
 }
 
+/// Every question that needs no other file, about one step and about all games; what each came to.
+pub(super) fn of_any_lake(tables: &Tables) -> Vec<Result<Asked, QueryError>> {
+    let needs_no_file =
+        |question: &&Question| !question.options.contains("with") && !question.options.contains("by");
+    let mut asked = vec![compare::ask(tables, tables, &all())];
+    for (of_all, selection) in [(false, Selection::default()), (true, all())] {
+        let of_scope = QUESTIONS.iter().filter(needs_no_file);
+        let of_scope = of_scope.filter(|question| question.scopes.contains(&of_all));
+        let selection = Selection { specials: Specials::Include, ..span("balance", &selection) };
+        asked.extend(of_scope.map(|question| (question.ask)(tables, &selection)));
+    }
+    asked
+}
+
 #[test]
 fn every_question_of_the_menu_is_asked() {
     for query in queries::ALL {
