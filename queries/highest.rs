@@ -64,3 +64,27 @@ impl Highest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Highest;
+
+    #[test]
+    fn features_that_no_dictionary_has_are_kept_and_take_no_array() {
+        let features = [3, -1, i32::MAX];
+        let mut highest = Highest::of(&features);
+        for round in 1..=2 {
+            for (group, feature) in [(0, 3), (1, -1), (1, i32::MAX)] {
+                highest.raise(group, feature, 2.0 * round as f32);
+                highest.raise(group, feature, round as f32);
+            }
+            assert!(highest.values.len() <= 8);
+            let mut found: Vec<(usize, i32, f32)> = highest.iter().collect();
+            found.sort_by_key(|(group, feature, _)| (*group, *feature));
+            let most = 2.0 * round as f32;
+            assert_eq!(found, [(0, 3, most), (1, -1, most), (1, i32::MAX, most)]);
+            assert_eq!((highest.at(1, -1), highest.at(0, -1), highest.at(0, 3)), (most, 0.0, most));
+            highest.clear();
+        }
+    }
+}

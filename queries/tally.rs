@@ -135,3 +135,24 @@ impl<T: Default> Tally<T> {
         self.found.drain(..)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{IN_ARRAYS, Tally};
+
+    #[test]
+    fn features_that_no_dictionary_has_are_counted_and_take_no_array() {
+        let features = [5, -1, i32::MAX, 5, i32::MIN, -1, IN_ARRAYS as i32, 0];
+        let mut tally = Tally::<i64>::default();
+        for _ in 0..2 {
+            for feature in features {
+                *tally.of(feature) += 1;
+            }
+            assert!(tally.places.len() <= IN_ARRAYS);
+            let mut counts: Vec<(i32, i64)> = tally.take().collect();
+            counts.sort_unstable();
+            let expected = [(i32::MIN, 1), (-1, 2), (0, 1), (5, 2), (IN_ARRAYS as i32, 1), (i32::MAX, 1)];
+            assert_eq!(counts, expected);
+        }
+    }
+}
