@@ -19,5 +19,6 @@ pub mod lake;
 pub mod model;
 pub mod report;
 pub mod tokens;
+mod whole_file;
 
 pub use error::{Error, Result};

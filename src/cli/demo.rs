@@ -1,14 +1,11 @@
 //! The demo dictionaries, carried in the program and laid out in the cache folder when they are used.
 
-use std::fs::{self, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
-
-use tempfile::Builder;
 
 use crate::error::{Error, UsageError};
 use crate::model::{DEFAULT_MODEL_HASH, cache_folder};
+use crate::whole_file;
 
 /// How a lake names these dictionaries.
 pub(super) const DEMO: &str = "demo";
@@ -49,13 +46,8 @@ pub(super) fn dictionaries(model_hash: &str) -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
-/// Writes beside the place and renames, so that programs that run side by side see whole files only.
+/// Programs that run side by side see whole files only.
 fn place(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder)?;
-    // What the user's mask forbids is taken off.
-    let open_to_all = Permissions::from_mode(0o666);
-    let mut staged = Builder::new().suffix(".part").permissions(open_to_all).tempfile_in(folder)?;
-    staged.write_all(bytes)?;
-    staged.persist(path).map_err(|error| error.error).map(drop)
+    fs::create_dir_all(whole_file::folder_of(path))?;
+    whole_file::write(path, bytes)
 }

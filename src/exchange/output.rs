@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, TempDir};
+use tempfile::TempDir;
 
 use super::ExchangeError;
+use crate::whole_file;
 
 /// A folder beside the target, which takes its place at the end and is removed if that does not come.
 pub(super) struct Output {
@@ -21,7 +22,9 @@ impl Output {
     /// If something else than an empty folder is at `target`, or nothing can be written there.
     pub(super) fn begin(target: &Path) -> Result<Self, ExchangeError> {
         let occupied = || ExchangeError::Occupied { path: target.to_owned() };
-        let name = target.file_name().ok_or_else(occupied)?.to_string_lossy().into_owned();
+        if target.file_name().is_none() {
+            return Err(occupied());
+        }
         let is_free = match fs::read_dir(target) {
             Ok(mut entries) => entries.next().is_none(),
             Err(_) => fs::symlink_metadata(target).is_err(),
@@ -29,13 +32,12 @@ impl Output {
         if !is_free {
             return Err(occupied());
         }
-        let beside = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let beside = beside.unwrap_or_else(|| Path::new("."));
+        let beside = whole_file::folder_of(target);
         let failed = |error| ExchangeError::unwritable(beside, error);
         fs::create_dir_all(beside).map_err(failed)?;
-        // A name that nobody has used: what a killed export has left must not be taken for this one's.
-        let aside = Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempdir_in(beside);
-        Ok(Self { target: target.to_owned(), aside: aside.map_err(failed)? })
+        // What a killed export has left must not be taken for this one's.
+        let aside = whole_file::aside_folder(target).map_err(failed)?;
+        Ok(Self { target: target.to_owned(), aside })
     }
 
     /// Where files are written until then.
