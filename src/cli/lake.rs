@@ -1,6 +1,6 @@
 //! `saelake lake`: what is in a lake, and keeping it sound.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use super::{
     Ending, lake_compact, lake_drop, lake_export, lake_import, lake_info, lake_upgrade, lake_vacuum,
@@ -27,6 +27,13 @@ pub(super) enum Command {
     Export(lake_export::Options),
     /// Add games from the files of another tool
     Import(lake_import::Options),
+}
+
+/// Whom an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
 }
 
 /// Does what is asked.

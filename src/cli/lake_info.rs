@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use schemas::{dictionaries, runs};
 use serde_json::{Value, json};
 
+use super::lake::Format;
 use super::{Ending, ui};
 use crate::error::Error;
 use crate::lake::{Info, Lake};
@@ -19,12 +20,6 @@ pub(super) struct Options {
     /// For people, or for programs
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Says what a lake holds.

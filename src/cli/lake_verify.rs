@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
+use super::lake::Format;
 use super::{Ending, ui};
 use crate::error::Error;
 use crate::lake::{Finding, Repaired, Verified, repair_lake_watched, verify_watched};
@@ -20,12 +21,6 @@ pub(super) struct Options {
     /// For people, or for programs
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Checks a lake; repairs it if that is asked.

@@ -6,8 +6,9 @@ use rayon::prelude::*;
 use schemas::{Table, Values, dictionaries, games, runs};
 
 use super::at_once::at_once;
+use super::formats::refuse_later;
 use super::log::Log;
-use super::{DataFile, LakeError, file, statistics};
+use super::{DataFile, LakeError, file};
 
 /// The games of a lake and what they come from.
 #[derive(Clone, Default)]
@@ -81,14 +82,7 @@ impl Contents {
     /// The version is looked at before anything else: what a later layout means is not known.
     fn refuse_later_format(&self, logs: &[Log]) -> Result<(), LakeError> {
         for log in logs.iter().filter(|log| log.table.name == runs::TABLE.name) {
-            at_once(self.unread(log), |file| {
-                let footer = file::footer(&log.store, &log.path(&file.path))?;
-                let found = statistics::greatest(&footer, "format_version").unwrap_or(0);
-                if found > schemas::FORMAT_VERSION {
-                    return Err(LakeError::FormatTooNew { found, supported: schemas::FORMAT_VERSION });
-                }
-                Ok(())
-            })?;
+            at_once(self.unread(log), |file| refuse_later(&log.store, &log.path(&file.path)))?;
         }
         Ok(())
     }
@@ -116,6 +110,7 @@ impl Contents {
                 let values = file::read(table, &log.store, &log.path(&file.path))?;
                 Ok(from_values(values).unwrap_or_default())
             };
+            // A store is waited for; a disk keeps the processors busy.
             let read = if log.store.objects().is_some() {
                 at_once(unread.iter().collect(), rows)?
             } else {

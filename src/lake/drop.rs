@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use bytes::Bytes;
+use parquet::file::metadata::ParquetMetaData;
 use schemas::{games, prefixes};
 
 use super::compact::{Rewriting, Watch, replace};
 use super::compact_keep::of_games;
 use super::compact_read::games_in;
-use super::compact_rewrite::Rewrite;
+use super::compact_rewrite::{Rewrite, Staged};
 use super::contents::Contents;
 use super::layout::{DROPPING, FileName};
 use super::lock::Held;
@@ -120,6 +121,15 @@ impl Lake {
     }
 }
 
+impl Dropped {
+    /// Counts a file that was rewritten. Not by what the log says of it: a foreign writer may have miscounted.
+    pub(super) fn count(&mut self, footer: &ParquetMetaData, staged: &[Staged]) {
+        let stay = staged.iter().map(|staged| staged.new.file.rows).sum();
+        self.rows += (footer.file_metadata().num_rows() as u64).saturating_sub(stay);
+        self.files += 1;
+    }
+}
+
 /// Rewrites the files of a table that hold rows of the games.
 pub(super) fn drop_rows(
     log: &mut Log,
@@ -146,10 +156,7 @@ pub(super) fn drop_rows(
         };
         let staged = rewrite.write()?;
         watch(Rewriting::Staged(log.table.name));
-        let stay = staged.iter().map(|staged| staged.new.file.rows).sum();
-        // Not by what the log says: a foreign writer may have miscounted.
-        done.rows += (footer.file_metadata().num_rows() as u64).saturating_sub(stay);
-        done.files += 1;
+        done.count(&footer, &staged);
         replace(log, lock, (vec![file], staged), (false, gone), watch)?;
     }
     Ok(())

@@ -44,10 +44,7 @@ pub(super) fn drop_rows(
         };
         let mut staged = rewrite.write()?;
         watch(Rewriting::Staged(log.table.name));
-        let stay = staged.iter().map(|staged| staged.new.file.rows).sum();
-        // Not by what the log says: a foreign writer may have miscounted.
-        done.rows += (footer.file_metadata().num_rows() as u64).saturating_sub(stay);
-        done.files += 1;
+        done.count(&footer, &staged);
         lock.check()?;
         let Some(Staged { place, mut new }) = staged.pop() else {
             log.remove(vec![file])?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, StringArray};
 use schemas::{Column, Table, feature_rollup, prefixes, runs};
 
+use super::at_once::at_once;
 use super::log::Log;
 use super::store::Store;
 use super::{ACTIVATION_BITS, Lake, LakeError, file, statistics};
@@ -47,9 +48,7 @@ impl Format {
     /// # Errors
     /// [`LakeError::FormatTooNew`]; if a file of the table cannot be read.
     pub(crate) fn of(runs: &Log) -> Result<Self, LakeError> {
-        for file in runs.files() {
-            refuse_later(&runs.store, &runs.path(&file.path))?;
-        }
+        at_once(runs.files(), |file| refuse_later(&runs.store, &runs.path(&file.path)))?;
         Self::of_columns(runs)
     }
 
@@ -95,7 +94,11 @@ fn is_of_two(column: &Column) -> bool {
     ["positions", "activation_bits"].contains(&column.name)
 }
 
-fn refuse_later(store: &Store, path: &str) -> Result<(), LakeError> {
+/// Refuses a file of `runs` that is of a later layout than the last that is known.
+///
+/// # Errors
+/// [`LakeError::FormatTooNew`]; if its footer cannot be read.
+pub(super) fn refuse_later(store: &Store, path: &str) -> Result<(), LakeError> {
     let found = statistics::greatest(&file::footer(store, path)?, "format_version").unwrap_or(0);
     let supported = Format::LAST.number();
     if found > supported { Err(LakeError::FormatTooNew { found, supported }) } else { Ok(()) }
