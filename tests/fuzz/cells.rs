@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, Float32Array, RecordBatch, StringArray, UInt32Array,
+    Array as _, ArrayRef, ArrowPrimitiveType, AsArray as _, BooleanArray, PrimitiveArray, RecordBatch,
+    StringArray, UInt32Array,
 };
-use arrow::array::{Int32Array, Int64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Float32Type, Int32Type, Int64Type};
 use bytes::Bytes;
@@ -73,24 +73,9 @@ fn other_cells(rows: &RecordBatch, mutator: &mut Mutator) -> RecordBatch {
 fn other_column(column: &ArrayRef, only: Option<usize>, mutator: &mut Mutator) -> ArrayRef {
     let is_meant = |row: usize| only.is_none_or(|only| only == row);
     match column.data_type() {
-        DataType::Int32 => {
-            let wrong = INTS[mutator.below(INTS.len())];
-            let cells = column.as_primitive::<Int32Type>().iter().enumerate();
-            let other = cells.map(|(row, cell)| if is_meant(row) { Some(wrong) } else { cell });
-            Arc::new(other.collect::<Int32Array>())
-        }
-        DataType::Int64 => {
-            let wrong = LONGS[mutator.below(LONGS.len())];
-            let cells = column.as_primitive::<Int64Type>().iter().enumerate();
-            let other = cells.map(|(row, cell)| if is_meant(row) { Some(wrong) } else { cell });
-            Arc::new(other.collect::<Int64Array>())
-        }
-        DataType::Float32 => {
-            let wrong = FLOATS[mutator.below(FLOATS.len())];
-            let cells = column.as_primitive::<Float32Type>().iter().enumerate();
-            let other = cells.map(|(row, cell)| if is_meant(row) { Some(wrong) } else { cell });
-            Arc::new(other.collect::<Float32Array>())
-        }
+        DataType::Int32 => numbers::<Int32Type>(column, INTS[mutator.below(INTS.len())], is_meant),
+        DataType::Int64 => numbers::<Int64Type>(column, LONGS[mutator.below(LONGS.len())], is_meant),
+        DataType::Float32 => numbers::<Float32Type>(column, FLOATS[mutator.below(FLOATS.len())], is_meant),
         DataType::Utf8 => {
             let wrong = TEXTS[mutator.below(TEXTS.len())];
             let cells = column.as_string::<i32>().iter().enumerate();
@@ -99,12 +84,22 @@ fn other_column(column: &ArrayRef, only: Option<usize>, mutator: &mut Mutator) -
         }
         DataType::Boolean => {
             let cells = column.as_boolean().iter().enumerate();
-            Arc::new(
-                cells.map(|(row, cell)| cell.map(|cell| cell != is_meant(row))).collect::<BooleanArray>(),
-            )
+            let other = cells.map(|(row, cell)| cell.map(|cell| cell != is_meant(row)));
+            Arc::new(other.collect::<BooleanArray>())
         }
         _ => Arc::clone(column),
     }
+}
+
+/// A column of numbers, one of them wrong or all.
+fn numbers<T: ArrowPrimitiveType>(
+    column: &ArrayRef,
+    wrong: T::Native,
+    is_meant: impl Fn(usize) -> bool,
+) -> ArrayRef {
+    let cells = column.as_primitive::<T>().iter().enumerate();
+    let other = cells.map(|(row, cell)| if is_meant(row) { Some(wrong) } else { cell });
+    Arc::new(other.collect::<PrimitiveArray<T>>())
 }
 
 /// With the order and the metadata that the file had.

@@ -38,6 +38,9 @@ const STEP: &[bool] = &[false];
 const ALL: &[bool] = &[true];
 const BOTH: &[bool] = &[false, true];
 
+/// The options that take files of the made games.
+const WITH_FILES: [&str; 4] = [" with weights", " with another lake", " with other games", " by importance"];
+
 /// Every question with every choice that changes its plan.
 const QUESTIONS: &[Question] = &[
     Question {
@@ -266,8 +269,7 @@ pub(super) fn ask_each(tables: &Tables, selection: &Selection, of_all: bool, wha
 
 /// Every question that needs no other file, about one step and about all games; what each came to.
 pub(super) fn of_any_lake(tables: &Tables) -> Vec<Result<Asked, QueryError>> {
-    let needs_no_file =
-        |question: &&Question| !question.options.contains("with") && !question.options.contains("by");
+    let needs_no_file = |question: &&Question| !WITH_FILES.contains(&question.options);
     let mut asked = vec![compare::ask(tables, tables, &all())];
     for (of_all, selection) in [(false, Selection::default()), (true, all())] {
         let of_scope = QUESTIONS.iter().filter(needs_no_file);
