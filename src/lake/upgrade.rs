@@ -26,11 +26,9 @@ impl Lake {
     /// # Errors
     /// If something cannot be read or written.
     pub fn upgrade(&mut self) -> Result<(), LakeError> {
-        if self.format == Format::LAST {
-            return Ok(());
-        }
+        // One that is of the last format may hold what a killed upgrade has left, which is cleared away with the lock.
         let lock = self.begin_writing()?;
-        let done = self.upgrade_to_two(&lock);
+        let done = if self.format == Format::LAST { Ok(()) } else { self.upgrade_to_two(&lock) };
         self.end_writing(lock, done)?;
         *self = Self::open(self.root())?;
         Ok(())

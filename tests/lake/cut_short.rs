@@ -69,6 +69,23 @@ fn a_killed_upgrade_is_run_again() {
     kill_and_do_again(&|root| copy(&earlier, root), &["upgrade"], &check);
 }
 
+/// Killed after its last commit, an upgrade leaves the file that it has replaced.
+#[test]
+fn what_an_upgrade_leaves_at_its_end_is_cleared_away() {
+    let earlier = repository("tests/fixtures/lake/format-1/lake");
+    let work = folder();
+    let root = work.path().join("lake");
+    copy(&earlier, &root);
+    let file = Lake::open(&earlier).unwrap().files(&schemas::runs::TABLE).unwrap().remove(0).path;
+    let upgrade = || assert!(program(&["lake", "upgrade", root.to_str().unwrap()]).status.success());
+    upgrade();
+    fs::copy(earlier.join("runs").join(&file), root.join("runs").join(&file)).unwrap();
+    fs::write(root.join("_staging/lock"), "writing\n").unwrap();
+    assert_eq!(verify(&root).unwrap().findings.len(), 1);
+    upgrade();
+    assert_eq!(verify(&root).unwrap().findings, []);
+}
+
 #[test]
 fn a_killed_repair_is_run_again() {
     let work = folder();
